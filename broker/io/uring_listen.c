@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Listening sockets.
+ *
+ * Normal path: parse, socket, options that accepted sockets inherit, bind, listen, tell the bound
+ * address. Failure paths: -EINVAL for a malformed address, -EMFILE without a free slot, else what
+ * the kernel said. A socket file that nobody answers on is a leftover and replaced; one that is
+ * answered, or a file that is no socket, is never touched. Shutdown removes our socket file.
+ */
+#include "broker/io/uring_env.h"
+
+#include "broker/io/address.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LISTEN_BACKLOG 4096
+
+/* Mode of a socket file: owner and group may connect. */
+#define SOCKET_FILE_MODE 0660
+
+/* Removes a socket file without a listener; 0 when the path is free now. */
+static int stale_remove(const struct address *address)
+{
+    const char *path = address->socket.un.sun_path;
+    struct stat about;
+    if (lstat(path, &about) != 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(about.st_mode))
+        return -EADDRINUSE;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    /* Only a refused connection proves that nobody listens; a full backlog says EAGAIN. */
+    bool stale = connect(fd, &address->socket.any, address->bytes) != 0 && errno == ECONNREFUSED;
+    (void)close(fd); /* Was only a question. */
+    if (!stale)
+        return -EADDRINUSE;
+    return unlink(path) != 0 ? -errno : 0;
+}
+
+static int tcp_options(int fd)
+{
+    int on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        return -errno;
+    /* Accepted sockets inherit it: answers leave at once, the broker merges them itself. */
+    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ? -errno : 0;
+}
+
+static int bind_and_listen(int fd, const struct address *address)
+{
+    bool is_unix = address->socket.any.sa_family == AF_UNIX;
+    int status = is_unix ? stale_remove(address) : tcp_options(fd);
+    if (status < 0)
+        return status;
+    if (bind(fd, &address->socket.any, address->bytes) != 0)
+        return -errno;
+    /* Nobody can connect before listen(), so there is no moment with a wider mode. */
+    if (is_unix && chmod(address->socket.un.sun_path, SOCKET_FILE_MODE) != 0)
+        return -errno;
+    return listen(fd, LISTEN_BACKLOG) != 0 ? -errno : 0;
+}
+
+int uring_net_listen(struct env *env, const char *address, env_listener *ret_listener,
+                     char *ret_address)
+{
+    struct env_uring *uring = uring_of(env);
+    XD_ASSERT(address && ret_listener && ret_address);
+    struct address wanted;
+    int status = address_parse(address, &wanted);
+    if (status < 0)
+        return status;
+    uint32_t slot = 0;
+    while (slot < URING_LISTENERS_MAX && uring->listeners[slot].fd >= 0)
+        slot++;
+    if (slot == URING_LISTENERS_MAX)
+        return -EMFILE;
+    int fd = socket(wanted.socket.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+
+    struct address bound = {.bytes = sizeof(bound.socket)};
+    status = bind_and_listen(fd, &wanted);
+    if (status == 0 && getsockname(fd, &bound.socket.any, &bound.bytes) != 0)
+        status = -errno;
+    if (status < 0) {
+        (void)close(fd); /* Never listened. */
+        return status;
+    }
+    struct uring_listener *listener = &uring->listeners[slot];
+    listener->fd = fd;
+    listener->path[0] = '\0';
+    if (wanted.socket.any.sa_family == AF_UNIX)
+        memcpy(listener->path, wanted.socket.un.sun_path, sizeof(listener->path));
+    address_text(&bound, ret_address);
+    *ret_listener = (env_listener)slot;
+    return 0;
+}
