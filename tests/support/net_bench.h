@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A table of connections over the env of net_fake.h, for tests of conn.c, relief.c and timeout.c:
+ * every event is made by the test, every start is noted, and bench_close proves that all memory has
+ * come back.
+ */
+#ifndef CROSSDOCK_TESTS_SUPPORT_NET_BENCH_H
+#define CROSSDOCK_TESTS_SUPPORT_NET_BENCH_H
+
+#include "broker/net/conn.h"
+#include "broker/net/relief.h"
+#include "tests/support/net_fake.h"
+
+#include <errno.h>
+
+#define BENCH_CONNS 8u
+
+struct bench {
+    struct fake fake;
+    struct arena arena;
+    struct counters counters;
+    struct conns conns;
+    uint8_t *memory;
+};
+
+static inline struct net_options bench_options(void)
+{
+    struct net_options options;
+
+    net_options_init(&options);
+    options.connections_max = BENCH_CONNS;
+    options.frame_bytes_max = 64 * 1024;
+    options.out_chunk_bytes = 1024;
+    options.out_chunk_count = 32;
+    options.out_chunks_per_conn = 4;
+    options.large_count = 2;
+    options.spill_count = 1;
+    options.recv_buffers_max = FAKE_BUFFERS_MAX;
+    return options;
+}
+
+static inline struct bench *bench_open_with(const struct net_options *options, uint32_t buffers)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+    size_t bytes = conns_bytes_needed(options);
+
+    cr_assert_not_null(bench);
+    bench->memory = malloc(bytes);
+    cr_assert_not_null(bench->memory);
+    fake_open(&bench->fake, buffers);
+    arena_init(&bench->arena, bench->memory, bytes);
+    cr_assert_eq(
+        conns_init(&bench->conns, &bench->fake.env, &bench->arena, &bench->counters, options), 0);
+    return bench;
+}
+
+static inline struct bench *bench_open(void)
+{
+    struct net_options options = bench_options();
+
+    return bench_open_with(&options, 64);
+}
+
+/* The table's entry behind a handle; handles are given in the sequence of slots. */
+static inline struct conn *bench_conn(struct bench *bench, env_conn handle)
+{
+    for (uint32_t i = 0; i < bench->conns.options.connections_max; i++) {
+        struct conn *conn = &bench->conns.table[i];
+        if (conn->state != CONN_FREE && conn->state != CONN_ENDED && conn->handle == handle)
+            return conn;
+    }
+    return NULL;
+}
+
+static inline struct conn *bench_accept(struct bench *bench, env_conn handle)
+{
+    cr_assert(conn_open(&bench->conns, handle));
+    cr_assert(bench->fake.conns[handle].armed);
+    return bench_conn(bench, handle);
+}
+
+static inline void bench_receive(struct bench *bench, env_conn handle, const void *data,
+                                 uint32_t bytes)
+{
+    struct env_event event = fake_received(&bench->fake, handle, data, bytes);
+
+    conn_received(&bench->conns, conn_find(&bench->conns, env_token_value(event.token)), &event);
+    conns_check(&bench->conns);
+}
+
+/* Receives one whole frame of `length` payload bytes. */
+static inline void bench_receive_frame(struct bench *bench, env_conn handle, uint32_t length)
+{
+    static uint8_t frame[128 * 1024];
+
+    bench_receive(bench, handle, frame, fake_frame(frame, length, (uint32_t)handle));
+}
+
+static inline void bench_recv_end(struct bench *bench, env_conn handle, int32_t result)
+{
+    struct env_event event = fake_recv_end(&bench->fake, handle, result);
+
+    conn_received(&bench->conns, conn_find(&bench->conns, env_token_value(event.token)), &event);
+    conns_check(&bench->conns);
+}
+
+/* Queues `bytes` bytes of output. */
+static inline void bench_put(struct bench *bench, struct conn *conn, uint32_t bytes)
+{
+    uint8_t *room = outbox_reserve(&bench->conns.output, &conn->outbox, bytes);
+
+    cr_assert_not_null(room);
+    memset(room, 1, bytes);
+    outbox_commit(&conn->outbox, bytes);
+    conn_touch(&bench->conns, conn);
+}
+
+/* The send in flight ends; INT32_MIN stands for all its bytes. */
+static inline void bench_sent(struct bench *bench, env_conn handle, int32_t result)
+{
+    struct fake_conn *fake = &bench->fake.conns[handle];
+
+    cr_assert_not_null(fake->pieces);
+    if (result == INT32_MIN)
+        result = (int32_t)fake_send_bytes(&bench->fake, handle);
+    fake->pieces = NULL;
+    conn_sent(&bench->conns, conn_find(&bench->conns, env_token_value(fake->send_token)), result);
+    conns_check(&bench->conns);
+}
+
+static inline void bench_turn_end(struct bench *bench)
+{
+    conns_flush(&bench->conns);
+    relief_turn(&bench->conns);
+    conns_check(&bench->conns);
+}
+
+/* The env finishes the close as it must: what is outstanding ends, CLOSE comes last. */
+static inline void bench_finish(struct bench *bench, env_conn handle)
+{
+    struct fake_conn *fake = &bench->fake.conns[handle];
+
+    cr_assert(fake->closing);
+    struct conn *conn = conn_find(&bench->conns, env_token_value(fake->close_token));
+    if (fake->armed)
+        bench_recv_end(bench, handle, -ECANCELED);
+    if (fake->pieces != NULL)
+        bench_sent(bench, handle, -ECANCELED);
+    *fake = (struct fake_conn){0};
+    conn_ended(&bench->conns, conn);
+    conns_check(&bench->conns);
+}
+
+/* Takes all news of a connection as net_news_next does; returns whether CLOSED was among them. */
+static inline bool bench_told(struct bench *bench, struct conn *conn)
+{
+    bool closed = conn->news & CONN_NEWS_CLOSED;
+
+    if (conn->news != 0) {
+        list_remove(&conn->news_node);
+        conn->news = 0;
+        conn_told(&bench->conns, conn);
+    }
+    conns_check(&bench->conns);
+    return closed;
+}
+
+/* Closes whatever is open and frees; every buffer, chunk and slot must be back. */
+static inline void bench_close(struct bench *bench)
+{
+    struct conns *conns = &bench->conns;
+
+    for (uint32_t i = 0; i < conns->options.connections_max; i++) {
+        struct conn *conn = &conns->table[i];
+        if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING)
+            conn_abort(conns, conn, NET_CLOSE_BROKER, 0);
+        if (conn->state == CONN_CLOSING)
+            bench_finish(bench, conn->handle);
+        (void)bench_told(bench, conn); /* Only the slot matters here. */
+        cr_assert_eq(conn->state, CONN_FREE);
+    }
+    cr_assert_eq(conns->count, 0);
+    cr_assert_eq(bench->fake.lent_count, 0);
+    cr_assert_eq(pool_free_count(&conns->assemble.chunks), conns->assemble.chunks.element_count);
+    cr_assert_eq(pool_free_count(&conns->assemble.pieces), conns->assemble.pieces.element_count);
+    cr_assert_eq(pool_free_count(&conns->output.chunks), conns->output.chunks.element_count);
+    cr_assert_eq(pool_free_count(&conns->output.larges), conns->output.larges.element_count);
+    pool_deinit(&conns->assemble.chunks);
+    pool_deinit(&conns->assemble.pieces);
+    pool_deinit(&conns->output.chunks);
+    pool_deinit(&conns->output.larges);
+    free(bench->memory);
+    free(bench);
+}
+
+#endif
