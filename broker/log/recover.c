@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The sequence of recovery. What is decided elsewhere: what a block must continue (point.c), what a
+ * bad one means (verdict.c), which files are the log (folder.c), which checkpoint counts
+ * (checkpoint_load.c), what ends recovery (finish.c).
+ *
+ * Nothing is written here; a start that stops leaves the folder as it was, but for copies in
+ * quarantine/.
+ */
+#include "broker/log/recover.h"
+
+#include "broker/log/blocking.h"
+#include "broker/log/checkpoint_load.h"
+#include "broker/log/finish.h"
+#include "broker/log/folder.h"
+#include "broker/log/page.h"
+#include "wire/status.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The block at the point, and what is wrong with it. */
+struct found {
+    const struct block_header *block; /* whole block, or its first page when the header is bad */
+    const char *wrong;                /* static text; NULL = it is good */
+    uint32_t at;                      /* byte in the block where it went wrong */
+    uint32_t bytes;                   /* block_bytes under a valid header, else one page */
+};
+
+void recover_news(struct recover *recover, enum log_news_kind kind, uint64_t a, uint64_t b,
+                  uint64_t c)
+{
+    if (recover->news_count == RECOVER_NEWS_MAX) {
+        recover->news_dropped++;
+        return;
+    }
+    recover->news[recover->news_count++] = (struct log_news){.a = a, .b = b, .c = c, .kind = kind};
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+/* A meta for an empty folder: finish.c writes it with the first epoch. */
+static void make_meta(struct recover *recover)
+{
+    const struct recover_options *options = &recover->options;
+    struct meta *meta = &recover->meta;
+    memset(meta, 0, sizeof(*meta));
+    uint64_t uuid[2] = {env_rand64(options->env), env_rand64(options->env)};
+    memcpy(meta->log_uuid, uuid, sizeof(meta->log_uuid));
+    meta->shard = options->shard;
+    meta->shard_count = options->shard_count;
+    meta->segment_bytes = options->segment_bytes;
+    meta->term = 1;
+    recover->created = true;
+}
+
+/* The chosen slot of an existing meta file. 1 when it was taken, 0 when no slot is whole. */
+static int read_meta(struct recover *recover, const char **ret_what, char *why)
+{
+    struct env *env = recover->options.env;
+    env_file file;
+    int status = env_file_open(env, FOLDER_META, 0, &file);
+    if (status < 0) {
+        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "meta: %s; check the file's permissions",
+                       xd_status_text(status));
+        return status;
+    }
+    recover->meta_file = file;
+    uint32_t bad;
+    int error;
+    uint8_t *memory = recover->options.scan_memory;
+    status = blocking_read_pages(env, file, memory, META_SLOTS * META_SLOT_BYTES, 0, &bad, &error);
+    if (status < 0) {
+        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "meta: reading failed; check the device");
+        return status;
+    }
+    const struct meta *slots = (const struct meta *)(const void *)memory;
+    int slot = meta_choose(slots, ret_what);
+    if (slot == XD_FORMAT_UNKNOWN) {
+        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "meta: %s; start the release that wrote it",
+                       *ret_what);
+        return slot;
+    }
+    if (slot < 0) {
+        *ret_what = bad > 0 ? "it cannot be read" : *ret_what;
+        return 0;
+    }
+    recover->meta = slots[slot];
+    return 1;
+}
+
+/* What the folder was made for must be what the options say. */
+static int check_options(const struct recover *recover, char *why)
+{
+    const struct meta *meta = &recover->meta;
+    const struct recover_options *options = &recover->options;
+    if (meta->shard != options->shard) {
+        (void)snprintf(
+            why, XD_DETAIL_BYTES_MAX,
+            "meta: the folder belongs to shard %u, not %u; put the folders back in place",
+            meta->shard, options->shard);
+        return XD_LOG_FOREIGN;
+    }
+    if (meta->shard_count != options->shard_count) {
+        (void)snprintf(
+            why, XD_DETAIL_BYTES_MAX,
+            "meta: the data folder was made with %u shards, the options say %u; the count "
+            "cannot be changed, set it back",
+            meta->shard_count, options->shard_count);
+        return XD_OPTION_INVALID;
+    }
+    if (meta->segment_bytes != options->segment_bytes) {
+        (void)snprintf(why, XD_DETAIL_BYTES_MAX,
+                       "meta: the log was made with segment_bytes %" PRIu64
+                       ", the options say %" PRIu64 "; set it back",
+                       meta->segment_bytes, options->segment_bytes);
+        return XD_OPTION_INVALID;
+    }
+    return 0;
+}
+
+/* Meta from the folder, or a new one when nothing was ever written there. */
+static int open_meta(struct recover *recover, const struct folder *folder, char *why)
+{
+    const char *what = "the file is missing";
+    if (folder->meta) {
+        int taken = read_meta(recover, &what, why);
+        if (taken < 0)
+            return taken;
+        if (taken > 0)
+            return check_options(recover, why);
+    }
+    if (folder->slot_count == 0 && !folder->checkpoints) {
+        make_meta(recover); /* also after a crash while the folder was being made */
+        return 0;
+    }
+    (void)snprintf(why, XD_DETAIL_BYTES_MAX,
+                   "meta: %s, but the folder holds a log; restore meta from a copy of the folder",
+                   what);
+    return XD_LOG_CORRUPT;
+}
+
+static int open_checkpoint(struct recover *recover, char *why)
+{
+    const struct recover_options *options = &recover->options;
+    recover->point = point_first(recover->meta.segment_bytes);
+    if (recover->meta.checkpoint_generation == 0)
+        return 0;
+    struct checkpoint_loaded loaded;
+    int status = checkpoint_load(options->env, &recover->meta, options->checkpoint_memory,
+                                 options->checkpoint_bytes, options->scan_memory, &loaded, why);
+    if (status < 0)
+        return status;
+    if (loaded.fallback)
+        recover_news(recover, LOG_NEWS_CHECKPOINT_FALLBACK, recover->meta.checkpoint_generation, 0,
+                     0);
+    /* After a fallback meta names the good one, so that the next generation overwrites the bad. */
+    recover->meta.checkpoint_generation = loaded.header.generation;
+    recover->meta.checkpoint_xxh3 = loaded.header.xxh3;
+    recover->checkpoint = loaded.header;
+    recover->checkpoint_other_position = loaded.other_position;
+    recover->checkpoint_other_generation = loaded.other_generation;
+    recover->state = options->checkpoint_memory;
+    recover->local = options->checkpoint_memory + checkpoint_local_at(loaded.header.state_bytes);
+    recover->point = point_of_checkpoint(&loaded.header);
+    return 0;
+}
+
+/* Position behind the last segment that seems to hold blocks, for the percentage. */
+static int estimate_end(struct recover *recover)
+{
+    const struct segment_table *table = recover->options.table;
+    uint64_t last_no = segment_no_of(table, recover->point.position);
+    for (uint32_t slot = 0; slot < table->slot_count; slot++) {
+        const struct segment *segment = &table->slots[slot];
+        if (segment->segment_no <= last_no)
+            continue;
+        uint64_t epoch;
+        int found = folder_first_block(recover->options.env, segment, &recover->meta,
+                                       recover->options.scan_memory, &epoch);
+        if (found < 0)
+            return found;
+        if (found > 0)
+            last_no = segment->segment_no;
+    }
+    recover->scan_from = recover->point.position;
+    recover->scan_to = (last_no + 1) * table->segment_bytes;
+    return 0;
+}
+
+static int open_segments(struct recover *recover, struct folder *folder, char *why)
+{
+    struct segment_table *table = recover->options.table;
+    int status = folder_open(recover->options.env, folder, &recover->meta, table,
+                             recover->options.scan_memory, why);
+    if (status < 0)
+        return status;
+    folder_keep_run(table, segment_no_of(table, recover->point.position));
+    for (uint32_t slot = 0; slot < table->slot_count; slot++)
+        if (folder_bit(folder->adopted, slot) && table->slots[slot].segment_no != 0)
+            recover_news(recover, LOG_NEWS_CORRUPT,
+                         table->slots[slot].segment_no * table->segment_bytes, SEGMENT_HEADER_BYTES,
+                         (uint64_t) - (int64_t)XD_LOG_CORRUPT);
+    status = estimate_end(recover);
+    if (status < 0)
+        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "reading wal files failed; check the device");
+    return status;
+}
+
+int recover_open(struct recover *recover, const struct recover_options *options, char *why)
+{
+    XD_ASSERT(((uintptr_t)options->scan_memory & (PAGE_BYTES - 1u)) == 0);
+    XD_ASSERT(((uintptr_t)options->checkpoint_memory & (PAGE_BYTES - 1u)) == 0);
+    XD_ASSERT(options->shard < options->shard_count);
+    XD_ASSERT(options->segment_bytes >= SEGMENT_BYTES_MIN);
+    memset(recover, 0, sizeof(*recover));
+    recover->options = *options;
+    recover->meta_file = -1;
+    recover->active = RECOVER_NO_SLOT;
+    options->table->slot_count = 0;
+    struct folder folder;
+    int status = folder_list(options->env, &folder, why);
+    if (status == 0)
+        status = open_meta(recover, &folder, why);
+    if (status == 0)
+        status = open_checkpoint(recover, why);
+    if (status == 0)
+        status = open_segments(recover, &folder, why);
+    if (status < 0)
+        return status;
+    recover->phase = RECOVER_SCANNING;
+    return 0;
+}
+
+/* ---- scan ------------------------------------------------------------------------------------ */
+
+static int engine_failed(struct recover *recover, int status, char *why)
+{
+    recover->phase = RECOVER_CLOSED;
+    (void)snprintf(why, XD_DETAIL_BYTES_MAX,
+                   "reading the log at position %" PRIu64 " failed (%s); check the device",
+                   recover->point.position, xd_status_name(status));
+    return status;
+}
+
+/* A block that must not be taken for damage, nor be read. */
+static int refuse_block(struct recover *recover, int status, const char *what, const char *next,
+                        char *why)
+{
+    recover->phase = RECOVER_CLOSED;
+    const uint64_t position = recover->point.position;
+    (void)snprintf(why, XD_DETAIL_BYTES_MAX, "segment %" PRIu64 ", position %" PRIu64 ": %s; %s",
+                   segment_no_of(recover->options.table, position), position, what, next);
+    return status;
+}
+
+/* Whether a whole header at the point is the running log's and not a leftover below it. */
+static bool is_current(const struct recover *recover, const struct block_header *block)
+{
+    return block->epoch >= recover->point.epoch &&
+           block->block_sequence == recover->point.sequence &&
+           (block->block_sequence < recover->meta.epoch_sequence ||
+            block->epoch >= recover->meta.epoch);
+}
+
+/* Reads and checks the block at the point. 0 and *ret_found, good or bad, or a status that stops.
+ */
+static int find_block(struct recover *recover, struct found *ret_found, char *why)
+{
+    const struct recover_point *point = &recover->point;
+    const uint64_t segment_no = segment_no_of(recover->options.table, point->position);
+    const uint64_t at = segment_at_of(recover->options.table, point->position);
+    const uint8_t *data;
+    int status = scan_need(&recover->scan, at, PAGE_BYTES, &data);
+    if (status < 0)
+        return engine_failed(recover, status, why);
+    const struct block_header *block = (const struct block_header *)(const void *)data;
+    struct found found = {.block = block, .bytes = PAGE_BYTES};
+    struct block_identity identity = point_identity(&recover->meta, segment_no, block->epoch);
+    status = block_check_header(block, &identity, point->position, &found.wrong);
+    if (status == XD_FORMAT_UNKNOWN && is_current(recover, block))
+        return refuse_block(recover, status, found.wrong, "start the release that wrote it", why);
+    if (status == 0) {
+        if (block->epoch > recover->meta.epoch && block->prev_chain == point->chain)
+            return refuse_block(recover, XD_LOG_CORRUPT, "the log is newer than meta",
+                                "restore the meta file that belongs to it", why);
+        found.wrong = point_check(point, &recover->meta, block, point->sequence);
+    }
+    if (found.wrong == NULL) {
+        found.bytes = block->block_bytes;
+        status = scan_need(&recover->scan, at, found.bytes, &data);
+        if (status < 0)
+            return engine_failed(recover, status, why);
+        found.block = (const struct block_header *)(const void *)data;
+        status = block_check_payload(found.block, 1, &found.at, &found.wrong);
+        if (status == XD_FORMAT_UNKNOWN)
+            return refuse_block(recover, status, found.wrong, "start the release that wrote it",
+                                why);
+        if (status == 0)
+            found.wrong = NULL;
+    }
+    *ret_found = found;
+    return 0;
+}
+
+/* Index range and times of the segment. */
+static void note_block(const struct recover *recover, struct segment *segment,
+                       const struct block_header *block)
+{
+    segment->used_bytes =
+        segment_at_of(recover->options.table, recover->point.position) + block->block_bytes;
+    if (block_is_local(block))
+        return;
+    if (segment->first_index == 0)
+        segment->first_index = block->index;
+    segment->last_index = block->index;
+    const struct xd_batch_header *batch;
+    uint32_t cursor = 0;
+    while ((batch = block_next_batch(block, &cursor)) != NULL) {
+        if (segment->first_time_us == 0)
+            segment->first_time_us = batch->append_time_us;
+        segment->last_time_us = batch->append_time_us;
+    }
+}
+
+static void take_block(struct recover *recover, struct segment *segment,
+                       const struct block_header *block, struct recover_block *ret_block)
+{
+    const uint64_t position = recover->point.position;
+    *ret_block = (struct recover_block){
+        .block = block, .position = position, .local = block_is_local(block)};
+    note_block(recover, segment, block);
+    point_advance(&recover->point, block, position, recover->meta.segment_bytes);
+    if (segment_no_of(recover->options.table, recover->point.position) != segment->segment_no)
+        recover->scan_open = false;
+}
+
+/* Tells unreadable from wrong: the scan shows both as wrong bytes. */
+static int explain(struct recover *recover, const struct segment *segment, uint32_t bytes,
+                   const char **wrong)
+{
+    uint32_t bad;
+    int error;
+    int status = blocking_read_pages(
+        recover->options.env, segment->file, recover->options.scan_memory, bytes,
+        segment_at_of(recover->options.table, recover->point.position), &bad, &error);
+    if (status == 0 && bad > 0)
+        *wrong = "it cannot be read";
+    return status;
+}
+
+/* The block at the point is bad, or its segment is missing (NULL). 1: go on behind a lost local
+ * block; 0: the log ends here; else a status. */
+static int judge(struct recover *recover, const struct segment *segment, struct found *found,
+                 char *why)
+{
+    const struct recover_options *options = &recover->options;
+    int status = scan_end(&recover->scan);
+    recover->scan_open = false;
+    if (status == 0 && segment != NULL)
+        status = explain(recover, segment, found->bytes, &found->wrong);
+    if (status < 0)
+        return engine_failed(recover, status, why);
+    struct verdict_input input = {.env = options->env,
+                                  .table = options->table,
+                                  .meta = &recover->meta,
+                                  .point = &recover->point,
+                                  .scan_memory = options->scan_memory};
+    struct verdict *verdict = &recover->verdict;
+    status = verdict_reach(&input, verdict);
+    if (status == XD_FORMAT_UNKNOWN)
+        return refuse_block(recover, status, "a newer release has written behind this block",
+                            "start the release that wrote it", why);
+    if (status < 0)
+        return engine_failed(recover, status, why);
+    switch (verdict->kind) {
+    case VERDICT_LOCAL:
+        recover_news(recover, LOG_NEWS_LOCAL_BLOCK_LOST, recover->point.position, 0, 0);
+        recover->point.position = verdict->next_position;
+        recover->point.sequence++;
+        return 1;
+    case VERDICT_CORRUPT:
+        recover->phase = RECOVER_CLOSED;
+        return finish_corrupt(recover, found->wrong, found->at, why);
+    case VERDICT_CLEAN:
+    case VERDICT_TORN:
+    default:
+        recover->phase = RECOVER_SCANNED;
+        return 0;
+    }
+}
+
+/* The scan covers the segment from the point to its end. */
+static void open_scan(struct recover *recover, const struct segment *segment)
+{
+    const struct segment_table *table = recover->options.table;
+    scan_begin(&recover->scan, recover->options.env, recover->options.scan_memory, segment->file,
+               segment_at_of(table, recover->point.position), table->segment_bytes);
+    recover->scan_open = true;
+}
+
+int recover_next(struct recover *recover, struct recover_block *ret_block, char *why)
+{
+    XD_ASSERT(recover->phase == RECOVER_SCANNING);
+    for (;;) {
+        struct segment_table *table = recover->options.table;
+        struct segment *segment =
+            segment_find(table, segment_no_of(table, recover->point.position));
+        struct found found = {.wrong = "its segment is missing"};
+        if (segment != NULL) {
+            if (!recover->scan_open) {
+                int status = scan_end(&recover->scan);
+                if (status < 0)
+                    return engine_failed(recover, status, why);
+                open_scan(recover, segment);
+            }
+            int status = find_block(recover, &found, why);
+            if (status < 0)
+                return status;
+            if (found.wrong == NULL) {
+                take_block(recover, segment, found.block, ret_block);
+                return 1;
+            }
+        }
+        int status = judge(recover, segment, &found, why);
+        if (status <= 0)
+            return status;
+    }
+}
+
+uint32_t recover_percent(const struct recover *recover)
+{
+    if (recover->phase >= RECOVER_SCANNED)
+        return 100;
+    if (recover->phase == RECOVER_CLOSED || recover->point.position <= recover->scan_from)
+        return 0;
+    uint64_t done = recover->point.position - recover->scan_from;
+    uint64_t all = recover->scan_to - recover->scan_from;
+    return done >= all ? 100 : (uint32_t)(done * 100 / all);
+}
+
+void recover_close(struct recover *recover)
+{
+    if (recover->options.env == NULL)
+        return;
+    (void)scan_end(&recover->scan); /* a broken engine has nothing outstanding either */
+    folder_close(recover->options.env, recover->options.table);
+    if (recover->meta_file >= 0)
+        env_file_close(recover->options.env, recover->meta_file);
+    recover->meta_file = -1;
+    recover->phase = RECOVER_CLOSED;
+}
