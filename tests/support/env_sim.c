@@ -452,7 +452,7 @@ struct sim *sim_open(const struct sim_options *options)
 
     XD_ASSERT(sim != NULL);
     clock_init(&sim->clock);
-    net_init(&sim->net);
+    sim_net_init(&sim->net);
     sim_disk_init(&sim->disk, options->disk_bytes);
     world_start(sim, options);
     return sim;

@@ -10,12 +10,6 @@
 #ifndef CROSSDOCK_TESTS_SUPPORT_LOG_RUN_H
 #define CROSSDOCK_TESTS_SUPPORT_LOG_RUN_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "broker/base/prng.h"
 #include "broker/log/log.h"
 #include "broker/log/log_state.h"
@@ -23,6 +17,12 @@
 #include "wire/checksum.h"
 #include "wire/limits.h"
 #include "wire/status.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define RUN_PARTITIONS 8u
 #define RUN_OUT_BYTES (XD_BATCH_BYTES_MAX + 8192u)

@@ -17,7 +17,7 @@
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-void net_init(struct sim_net *net)
+void sim_net_init(struct sim_net *net)
 {
     *net = (struct sim_net){0};
     list_init(&net->free);

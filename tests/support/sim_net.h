@@ -112,7 +112,7 @@ struct sim_net {
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
-void net_init(struct sim_net *net);
+void sim_net_init(struct sim_net *net);
 void net_deinit(struct sim_net *net);
 /* All connections and tasks are gone already (net_drop_all, clock). */
 void net_reset(struct sim_net *net, uint64_t seed);

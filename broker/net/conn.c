@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Connections; see conn.h for states and lists.
+ *
+ * conn_place_update is the one function that decides in which list a connection stands after its
+ * input changed; conn_recv_update the one that starts and stops receiving; conn_abort the one way
+ * to CLOSING. Everything else calls them.
+ */
+#include "broker/net/conn.h"
+
+#include "wire/limits.h"
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Chunks that hold `spill_count` frames of the largest size; one more each, because a frame may
+ * begin inside a chunk. */
+static uint32_t spill_chunks(const struct net_options *options)
+{
+    uint32_t frame = options->frame_bytes_max + XD_FRAME_HEADER_BYTES;
+    return options->spill_count * ((frame + SPILL_CHUNK_BYTES - 1) / SPILL_CHUNK_BYTES + 1);
+}
+
+static struct output_sizes output_sizes(const struct net_options *options)
+{
+    return (struct output_sizes){
+        .chunk_bytes = options->out_chunk_bytes,
+        .chunk_count = options->out_chunk_count,
+        .chunks_per_conn = options->out_chunks_per_conn,
+        .large_bytes = options->frame_bytes_max + XD_FRAME_HEADER_BYTES,
+        .large_count = options->large_count,
+    };
+}
+
+uint64_t conns_bytes_needed(const struct net_options *options)
+{
+    struct output_sizes sizes = output_sizes(options);
+    return assemble_bytes_needed(options->recv_buffers_max, spill_chunks(options)) +
+           output_bytes_needed(&sizes) + options->connections_max * sizeof(struct conn) +
+           POOL_ALIGN;
+}
+
+int conns_init(struct conns *conns, struct env *env, struct arena *arena, struct counters *counters,
+               const struct net_options *options)
+{
+    struct output_sizes sizes = output_sizes(options);
+    uint32_t buffers = env_buffers_free(env);
+
+    if (buffers == 0 || buffers > options->recv_buffers_max)
+        return -EINVAL;
+    *conns = (struct conns){.env = env, .counters = counters, .options = *options};
+    conns->table = arena_alloc(arena, options->connections_max * sizeof(struct conn), POOL_ALIGN);
+    int status = assemble_init(&conns->assemble, env, arena, options->recv_buffers_max,
+                               spill_chunks(options));
+    if (status == 0)
+        status = output_init(&conns->output, arena, &sizes);
+    if (status < 0 || conns->table == NULL)
+        return -ENOMEM;
+
+    conns->buffer_count = buffers;
+    conns->buffers_low = buffers < 4 ? 1 : buffers / 4;
+    conns->held_buffers_max = buffers < 64 ? 4 : buffers / 16;
+    for (unsigned place = 0; place < CONN_PLACE_COUNT; place++)
+        list_init(&conns->places[place]);
+    list_init(&conns->hello);
+    list_init(&conns->sending);
+    list_init(&conns->flush);
+    list_init(&conns->starved);
+    list_init(&conns->news);
+    for (uint32_t i = 0; i < options->connections_max; i++) {
+        struct conn *conn = &conns->table[i];
+        *conn = (struct conn){.id = 1u << 16 | (i + 1)};
+        outbox_init(&conn->outbox);
+        list_push_back(&conns->places[CONN_PLACE_NONE], &conn->place_node);
+    }
+    return 0;
+}
+
+struct conn *conn_find(const struct conns *conns, uint64_t id)
+{
+    uint64_t slot = id & 0xffff;
+
+    if (slot == 0 || slot > conns->options.connections_max)
+        return NULL;
+    struct conn *conn = &conns->table[slot - 1];
+    return conn->id == id && conn->state != CONN_FREE ? conn : NULL;
+}
+
+static uint64_t conn_token(const struct conn *conn, enum conn_token kind)
+{
+    return env_token(ENV_OWNER_NET, (uint8_t)kind, conn->id);
+}
+
+/* ---- place, receive, end --------------------------------------------------------------------- */
+
+static void unlink_if(struct list_node *node)
+{
+    if (list_linked(node))
+        list_remove(node);
+}
+
+void conn_place_set(struct conns *conns, struct conn *conn, enum conn_place place)
+{
+    XD_ASSERT(conn->state != CONN_FREE);
+    unlink_if(&conn->place_node);
+    conn->place = place;
+    conn->turn_frames = 0;
+    if (place == CONN_PLACE_PARTIAL)
+        conn->partial_ns = env_now_mono_ns(conns->env);
+    if (place != CONN_PLACE_NONE)
+        list_push_back(&conns->places[place], &conn->place_node);
+}
+
+/* Whether so much is unread that it must shrink before more is taken. A partial first frame is
+ * never full: it has to become whole. */
+static bool input_full(const struct conns *conns, const struct conn *conn)
+{
+    uint32_t halve = conn->recv == CONN_RECV_IDLE ? 2 : 1;
+
+    if (!conn_frame_waits(conn))
+        return false;
+    return conns->pressed || conn->inbox.bytes > CONN_HELD_BYTES_MAX / halve ||
+           conn->inbox.lent_count > conns->held_buffers_max / halve;
+}
+
+void conn_recv_update(struct conns *conns, struct conn *conn)
+{
+    bool alive = conn->state == CONN_OPEN || conn->state == CONN_DRAINING;
+    bool wanted = alive && !conn->ended_by_peer && !input_full(conns, conn);
+
+    if (wanted && conn->recv == CONN_RECV_IDLE) {
+        conn->recv = CONN_RECV_ARMED;
+        env_net_recv(conns->env, conn->handle, conn_token(conn, CONN_TOKEN_RECV));
+    } else if (!wanted && alive && conn->recv == CONN_RECV_ARMED) {
+        conn->recv = CONN_RECV_STOPPING;
+        env_net_recv_stop(conns->env, conn->handle);
+    }
+}
+
+static void news_add(struct conns *conns, struct conn *conn, uint8_t news)
+{
+    XD_ASSERT((conn->news & news) == 0);
+    conn->news |= news;
+    if (!list_linked(&conn->news_node))
+        list_push_back(&conns->news, &conn->news_node);
+}
+
+/* OPEN or DRAINING -> CLOSING. The reason of an end that has begun stays. No frame of it is out. */
+void conn_abort(struct conns *conns, struct conn *conn, enum net_close_reason reason, int32_t cause)
+{
+    XD_ASSERT(conn->state == CONN_OPEN || conn->state == CONN_DRAINING);
+    XD_ASSERT(cause <= 0);
+    if (conn->state == CONN_OPEN) {
+        conn->reason = reason;
+        conn->cause = cause;
+    }
+    conn_place_set(conns, conn, CONN_PLACE_NONE);
+    unlink_if(&conn->hello_node);
+    unlink_if(&conn->send_node);
+    unlink_if(&conn->flush_node);
+    unlink_if(&conn->starved_node);
+    if (conn->recv == CONN_RECV_STARVED)
+        conn->recv = CONN_RECV_IDLE;
+    inbox_drop(&conns->assemble, &conn->inbox);
+    /* What a send still reads is released when its event comes, before CLOSE. */
+    if (!outbox_flying(&conn->outbox))
+        outbox_drop(&conns->output, &conn->outbox);
+    conn->state = CONN_CLOSING;
+    env_net_close(conns->env, conn->handle, conn_token(conn, CONN_TOKEN_CLOSE));
+    news_add(conns, conn, CONN_NEWS_CLOSED);
+}
+
+void conn_drain(struct conns *conns, struct conn *conn, enum net_close_reason reason,
+                bool keep_input)
+{
+    XD_ASSERT(conn->state == CONN_OPEN);
+    conn->state = CONN_DRAINING;
+    conn->reason = reason;
+    conn_place_set(conns, conn, CONN_PLACE_NONE);
+    unlink_if(&conn->hello_node);
+    if (!keep_input)
+        inbox_drop(&conns->assemble, &conn->inbox);
+    /* Receiving goes on, into nothing: a peer that still writes would not come to read. */
+    conn_recv_update(conns, conn);
+    conn_touch(conns, conn);
+}
+
+/* The input of an OPEN connection changed at its front. */
+static void conn_place_update(struct conns *conns, struct conn *conn)
+{
+    int status = inbox_head(&conn->inbox, conn->length_max);
+    enum conn_place place = CONN_PLACE_PARTIAL;
+
+    XD_ASSERT(conn->state == CONN_OPEN);
+    if (status < 0) {
+        counters_add(conns->counters, COUNTER_frames_malformed, 1);
+        conn_abort(conns, conn,
+                   status == XD_FRAME_TOO_LARGE ? NET_CLOSE_TOO_LARGE : NET_CLOSE_MALFORMED,
+                   status);
+        return;
+    }
+    if (status == INBOX_WHOLE)
+        place = CONN_PLACE_READY;
+    else if (conn->ended_by_peer) {
+        conn_drain(conns, conn, NET_CLOSE_PEER, false);
+        return;
+    } else if (conn->inbox.bytes == 0)
+        place = CONN_PLACE_NONE;
+    if (place != conn->place)
+        conn_place_set(conns, conn, place);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+bool conn_open(struct conns *conns, env_conn handle)
+{
+    struct list_node *node = list_pop_front(&conns->places[CONN_PLACE_NONE]);
+
+    if (node == NULL)
+        return false;
+    struct conn *conn = conn_of_place(node);
+    XD_ASSERT(conn->state == CONN_FREE);
+    XD_ASSERT(conn->inbox.first == NULL && outbox_empty(&conn->outbox));
+    conn->state = CONN_OPEN;
+    conn->handle = handle;
+    conn->length_max = XD_FRAME_BYTES_PREAUTH_MAX < conns->options.frame_bytes_max
+                           ? XD_FRAME_BYTES_PREAUTH_MAX
+                           : conns->options.frame_bytes_max;
+    conn->hello_ns = env_now_mono_ns(conns->env);
+    list_push_back(&conns->hello, &conn->hello_node);
+    conns->count++;
+    counters_add(conns->counters, COUNTER_connections_accepted, 1);
+    counters_set(conns->counters, COUNTER_connections_open, conns->count);
+    news_add(conns, conn, CONN_NEWS_ACCEPTED);
+    conn_recv_update(conns, conn);
+    return true;
+}
+
+/* ENDED -> FREE with a new generation, so that the old id finds nothing. Freed slots are used last:
+ * a generation of 16 bits then comes back only after 65535 uses of every slot. */
+static void conn_free(struct conns *conns, struct conn *conn)
+{
+    uint32_t slot = conn->id & 0xffff;
+    uint32_t generation = (conn->id >> 16) + 1;
+
+    XD_ASSERT(conn->state == CONN_ENDED && conn->news == 0);
+    *conn = (struct conn){.id = (generation > 0xffff ? 1 : generation) << 16 | slot};
+    outbox_init(&conn->outbox);
+    list_push_back(&conns->places[CONN_PLACE_NONE], &conn->place_node);
+}
+
+void conn_ended(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(conn->state == CONN_CLOSING);
+    XD_ASSERT(outbox_empty(&conn->outbox) && conn->inbox.first == NULL);
+    conn->state = CONN_ENDED;
+    XD_ASSERT(conns->count > 0);
+    conns->count--;
+    counters_set(conns->counters, COUNTER_connections_open, conns->count);
+    if (conn->news == 0)
+        conn_free(conns, conn);
+}
+
+void conn_told(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(conn->news == 0 && !list_linked(&conn->news_node));
+    if (conn->state == CONN_ENDED)
+        conn_free(conns, conn);
+}
+
+void conn_admit(struct conns *conns, struct conn *conn)
+{
+    conn->length_max = conns->options.frame_bytes_max;
+    unlink_if(&conn->hello_node);
+}
+
+void conn_touch(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(conn->state == CONN_OPEN || conn->state == CONN_DRAINING);
+    if (!list_linked(&conn->flush_node))
+        list_push_back(&conns->flush, &conn->flush_node);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+/* A receive ended without bytes. */
+static void recv_failed(struct conns *conns, struct conn *conn, int32_t result)
+{
+    switch (result) {
+    case 0:
+        conn->ended_by_peer = true;
+        if (conn->state == CONN_OPEN && !conn_frame_waits(conn))
+            conn_place_update(conns, conn);
+        break;
+    case -ENOBUFS:
+        XD_ASSERT(conn->recv == CONN_RECV_IDLE);
+        conn->recv = CONN_RECV_STARVED;
+        list_push_back(&conns->starved, &conn->starved_node);
+        break;
+    case -ECANCELED: /* as asked for, or taken back meanwhile */
+        conn_recv_update(conns, conn);
+        break;
+    default:
+        conn_abort(conns, conn, NET_CLOSE_ERROR, result);
+        break;
+    }
+}
+
+void conn_received(struct conns *conns, struct conn *conn, const struct env_event *event)
+{
+    XD_ASSERT(conn->recv == CONN_RECV_ARMED || conn->recv == CONN_RECV_STOPPING);
+    if (!event->more)
+        conn->recv = CONN_RECV_IDLE;
+    if (event->result > 0) {
+        uint32_t bytes = (uint32_t)event->result;
+        counters_add(conns->counters, COUNTER_bytes_received, bytes);
+        if (conn->state != CONN_OPEN) {
+            env_buffer_release(conns->env, event->buffer);
+        } else {
+            inbox_append(&conns->assemble, &conn->inbox, event->data, bytes, event->buffer);
+            if (!conn_frame_waits(conn))
+                conn_place_update(conns, conn);
+        }
+        /* One that is about to be read is not judged before the end of the turn. */
+        if (!event->more || conn->place > CONN_PLACE_READY)
+            conn_recv_update(conns, conn);
+    } else if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING) {
+        XD_ASSERT(!event->more);
+        recv_failed(conns, conn, event->result);
+    }
+}
+
+void conn_sent(struct conns *conns, struct conn *conn, int32_t result)
+{
+    uint32_t expected = conn->outbox.flying_bytes;
+
+    XD_ASSERT(outbox_flying(&conn->outbox));
+    unlink_if(&conn->send_node);
+    outbox_sent(&conns->output, &conn->outbox);
+    if (result > 0)
+        counters_add(conns->counters, COUNTER_bytes_sent, (uint32_t)result);
+    if (conn->state == CONN_CLOSING) {
+        outbox_drop(&conns->output, &conn->outbox);
+        return;
+    }
+    if (result < 0 || (uint32_t)result < expected) {
+        conn_abort(conns, conn, NET_CLOSE_ERROR, result < 0 ? result : -EPIPE);
+        return;
+    }
+    if (conn->place == CONN_PLACE_BLOCKED && !outbox_full(&conns->output, &conn->outbox))
+        conn_place_set(conns, conn, CONN_PLACE_READY);
+    conn_touch(conns, conn);
+}
+
+/* ---- frames ---------------------------------------------------------------------------------- */
+
+struct conn *conn_next(struct conns *conns)
+{
+    struct list *ready = &conns->places[CONN_PLACE_READY];
+    struct list_node *node;
+
+    while ((node = list_first(ready)) != NULL) {
+        struct conn *conn = conn_of_place(node);
+        XD_ASSERT(conn->state == CONN_OPEN && conn->inbox.head_known);
+        if (outbox_full(&conns->output, &conn->outbox)) {
+            conn_place_set(conns, conn, CONN_PLACE_BLOCKED);
+            conn_recv_update(conns, conn);
+        } else if (conn->turn_frames < CONN_TURN_FRAMES) {
+            conn->turn_frames++;
+            return conn;
+        } else {
+            conn_place_set(conns, conn, CONN_PLACE_READY); /* behind the others */
+        }
+    }
+    return NULL;
+}
+
+void conn_frame_done(struct conns *conns, struct conn *conn)
+{
+    if (conn->state != CONN_OPEN) {
+        /* It was closed while its frame was out. */
+        XD_ASSERT(conn->state == CONN_DRAINING);
+        inbox_drop(&conns->assemble, &conn->inbox);
+        return;
+    }
+    XD_ASSERT(conn->place == CONN_PLACE_READY);
+    counters_add(conns->counters, COUNTER_frames_received, 1);
+    inbox_consume(&conns->assemble, &conn->inbox);
+    conn_place_update(conns, conn);
+    if (conn->recv == CONN_RECV_IDLE)
+        conn_recv_update(conns, conn);
+}
+
+void conn_stall(struct conns *conns, struct conn *conn)
+{
+    if (conn->state != CONN_OPEN) {
+        conn_frame_done(conns, conn);
+        return;
+    }
+    XD_ASSERT(conn->place == CONN_PLACE_READY);
+    conn_place_set(conns, conn, CONN_PLACE_STALLED);
+    conn_recv_update(conns, conn);
+}
+
+void conns_unstall(struct conns *conns)
+{
+    struct list_node *node;
+
+    while ((node = list_first(&conns->places[CONN_PLACE_STALLED])) != NULL)
+        conn_place_set(conns, conn_of_place(node), CONN_PLACE_READY);
+}
+
+/* ---- end of a turn --------------------------------------------------------------------------- */
+
+/* Starts a send when there is something to send, or the end when there is nothing left. */
+static void conn_flush(struct conns *conns, struct conn *conn)
+{
+    struct outbox *outbox = &conn->outbox;
+
+    XD_ASSERT(conn->state == CONN_OPEN || conn->state == CONN_DRAINING);
+    if (outbox_flying(outbox))
+        return;
+    uint32_t pieces = outbox_take(&conns->output, outbox);
+    if (pieces > 0) {
+        conn->send_ns = env_now_mono_ns(conns->env);
+        list_push_back(&conns->sending, &conn->send_node);
+        env_net_send(conns->env, conn->handle, outbox->pieces, pieces,
+                     conn_token(conn, CONN_TOKEN_SEND));
+    } else if (conn->state == CONN_DRAINING) {
+        conn_abort(conns, conn, conn->reason, conn->cause);
+    }
+}
+
+void conns_flush(struct conns *conns)
+{
+    struct list_node *node;
+
+    while ((node = list_pop_front(&conns->flush)) != NULL)
+        conn_flush(conns, LIST_ELEMENT(node, struct conn, flush_node));
+}
+
+void conns_check(const struct conns *conns)
+{
+    uint32_t count = 0;
+    uint32_t lent = 0;
+
+    for (uint32_t i = 0; i < conns->options.connections_max; i++) {
+        const struct conn *conn = &conns->table[i];
+        bool live = conn->state == CONN_OPEN || conn->state == CONN_DRAINING;
+        count += live || conn->state == CONN_CLOSING;
+        lent += conn->inbox.lent_count;
+        inbox_check(&conn->inbox);
+        XD_ASSERT((conn->id & 0xffff) == i + 1 && conn->id >> 16 != 0);
+        XD_ASSERT(list_linked(&conn->news_node) == (conn->news != 0));
+        XD_ASSERT(list_linked(&conn->starved_node) == (conn->recv == CONN_RECV_STARVED));
+        XD_ASSERT(list_linked(&conn->send_node) == (live && outbox_flying(&conn->outbox)));
+        XD_ASSERT(live || (conn->inbox.first == NULL && conn->place == CONN_PLACE_NONE));
+        XD_ASSERT(list_linked(&conn->place_node) ==
+                  (conn->place != CONN_PLACE_NONE || conn->state == CONN_FREE));
+    }
+    XD_ASSERT(count == conns->count);
+    XD_ASSERT(lent == conns->assemble.lent_count);
+    for (unsigned place = 0; place < CONN_PLACE_COUNT; place++)
+        list_check(&conns->places[place]);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One connection and the table of all: slots and ids, which frames may be handed out in which
+ * sequence, when to receive, and how a connection ends.
+ *
+ * Normal path: conn_open gives an accepted socket a slot and starts to receive; conn_received takes
+ * bytes; a connection whose first frame is whole stands in `ready`; conn_frame_done steps over it.
+ * conns_flush starts sends, conn_sent takes their end. A slot goes
+ *     FREE -> OPEN -> CLOSING -> ENDED -> FREE,  with DRAINING before CLOSING for an orderly end.
+ *
+ * Failure paths: every one is conn_abort with a reason: what was received is dropped, the env is
+ * asked to close, and the slot waits for the env's last event (CLOSE) and for the news of its end
+ * to be taken. Nothing can then arrive for it any more, so ids and tokens of its next user are
+ * safe.
+ *
+ * Time-outs are in timeout.h, scarce receive memory in relief.h. Must not decide anything from a
+ * frame's contents.
+ */
+#ifndef CROSSDOCK_BROKER_NET_CONN_H
+#define CROSSDOCK_BROKER_NET_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/base/counters.h"
+#include "broker/base/list.h"
+#include "broker/io/env.h"
+#include "broker/net/assemble.h"
+#include "broker/net/net.h"
+#include "broker/net/output.h"
+
+/* Kinds of tokens. The value is a net_id, for ACCEPT the listener, for REFUSE the env's handle. */
+enum conn_token {
+    CONN_TOKEN_ACCEPT,
+    CONN_TOKEN_REFUSE, /* close of a connection that got no slot */
+    CONN_TOKEN_RECV,
+    CONN_TOKEN_SEND,
+    CONN_TOKEN_CLOSE,
+};
+
+/* Frames of one connection before the next one has its turn. */
+#define CONN_TURN_FRAMES 32u
+
+/* With a whole frame waiting and more than this unread, a connection receives no further; it starts
+ * again at half. In bytes: four receives of 64 KiB, more than one turn of a fast producer. */
+#define CONN_HELD_BYTES_MAX (256u * 1024u)
+
+enum conn_state {
+    CONN_FREE,     /* in the free list */
+    CONN_OPEN,     /* in use */
+    CONN_DRAINING, /* output is still sent, input is dropped, then CLOSING */
+    CONN_CLOSING,  /* the env has been asked to close */
+    CONN_ENDED,    /* closed; the news of it has not been taken yet */
+};
+
+enum conn_recv {
+    CONN_RECV_IDLE,     /* not armed */
+    CONN_RECV_ARMED,    /* bytes may arrive */
+    CONN_RECV_STOPPING, /* asked to stop, last event on its way */
+    CONN_RECV_STARVED,  /* ended for want of buffers, in the list `starved` */
+};
+
+/* Which list `place_node` is in. */
+enum conn_place {
+    CONN_PLACE_NONE,    /* none: no bytes unread, or not OPEN */
+    CONN_PLACE_PARTIAL, /* `partial`: the first frame has begun */
+    CONN_PLACE_READY,   /* `ready`: the first frame is whole */
+    CONN_PLACE_STALLED, /* `stalled`: whole, the user does not want it yet */
+    CONN_PLACE_BLOCKED, /* `blocked`: whole, but too much output is queued */
+    CONN_PLACE_COUNT
+};
+
+/* Bits of `news`. */
+#define CONN_NEWS_ACCEPTED 0x1u
+#define CONN_NEWS_CLOSED 0x2u
+
+struct conn {
+    struct list_node place_node;   /* list of enum conn_place; `free` in a FREE slot */
+    struct list_node hello_node;   /* `hello`: not admitted yet */
+    struct list_node send_node;    /* `sending`: a send is in flight */
+    struct list_node flush_node;   /* `flush`: looked at by the next conns_flush */
+    struct list_node starved_node; /* `starved` */
+    struct list_node news_node;    /* `news` */
+    uint64_t partial_ns;           /* monotonic time when the first frame began */
+    uint64_t hello_ns;             /* ... when it was accepted */
+    uint64_t send_ns;              /* ... when the send in flight was started */
+    net_id id;                     /* slot 15..0 from 1, generation 31..16 */
+    env_conn handle;               /* the env's, valid in OPEN to CLOSING */
+    uint32_t length_max;           /* largest payload accepted */
+    uint32_t turn_frames;          /* frames handed out in its present turn */
+    int32_t cause;                 /* status that led to the end, 0 = none */
+    enum net_close_reason reason;  /* of the end, from DRAINING on */
+    enum conn_state state;
+    enum conn_place place;
+    enum conn_recv recv;
+    uint8_t news;         /* CONN_NEWS_* not taken yet */
+    bool ended_by_peer;   /* the peer sends nothing further */
+    struct inbox inbox;   /* received, unread */
+    struct outbox outbox; /* queued and in flight */
+};
+
+/* The table. Lists with a time-out are in the sequence of their beginning, so the first is due
+ * first. */
+struct conns {
+    struct env *env;           /* borrowed */
+    struct counters *counters; /* borrowed */
+    struct conn *table;        /* slot s is table[s - 1] */
+    struct assemble assemble;  /* receive pieces and spill chunks */
+    struct output output;      /* chunks and large buffers */
+    struct net_options options;
+    struct list places[CONN_PLACE_COUNT]; /* by enum conn_place; NONE holds the free slots */
+    struct list hello;                    /* not admitted, oldest first */
+    struct list sending;                  /* a send is in flight, oldest first */
+    struct list flush;                    /* something may have to be sent or closed */
+    struct list starved;                  /* want to receive, no buffer was free */
+    struct list news;                     /* news not taken */
+    uint32_t count;                       /* slots from OPEN to CLOSING */
+    uint32_t buffer_count;                /* receive buffers of the env */
+    uint32_t buffers_low;                 /* fewer free receive buffers than this: under pressure */
+    uint32_t held_buffers_max;            /* as CONN_HELD_BYTES_MAX, in lent buffers */
+    bool pressed;                         /* under pressure at the end of the last turn */
+};
+
+static inline struct conn *conn_of_place(struct list_node *node)
+{
+    return LIST_ELEMENT(node, struct conn, place_node);
+}
+
+/* Whether its first frame is whole. */
+static inline bool conn_frame_waits(const struct conn *conn)
+{
+    return conn->place >= CONN_PLACE_READY;
+}
+
+/* Bytes of arena; the options must be valid. */
+uint64_t conns_bytes_needed(const struct net_options *options);
+/* 0, -EINVAL or -ENOMEM; see net_init. */
+int conns_init(struct conns *conns, struct env *env, struct arena *arena, struct counters *counters,
+               const struct net_options *options);
+
+/* The connection of that id when its slot is still its own, else NULL. */
+struct conn *conn_find(const struct conns *conns, uint64_t id);
+
+/* Takes an accepted socket; false when all slots are taken. */
+bool conn_open(struct conns *conns, env_conn handle);
+
+/* Events. */
+void conn_received(struct conns *conns, struct conn *conn, const struct env_event *event);
+void conn_sent(struct conns *conns, struct conn *conn, int32_t result);
+void conn_ended(struct conns *conns, struct conn *conn);
+
+/* The next connection whose frame may be handed out, or NULL; it counts one frame of its turn. */
+struct conn *conn_next(struct conns *conns);
+/* Steps over its first frame. */
+void conn_frame_done(struct conns *conns, struct conn *conn);
+/* Its first frame waits until conns_unstall. */
+void conn_stall(struct conns *conns, struct conn *conn);
+void conns_unstall(struct conns *conns);
+
+/* Full frames, no HELLO time-out. */
+void conn_admit(struct conns *conns, struct conn *conn);
+/* Output was queued, or something else has to be looked at when the turn ends. */
+void conn_touch(struct conns *conns, struct conn *conn);
+/* OPEN -> DRAINING: ends when its output has been sent. `keep_input`: a frame of it is out. */
+void conn_drain(struct conns *conns, struct conn *conn, enum net_close_reason reason,
+                bool keep_input);
+/* Puts it at the end of another list, or of the same one. A partial frame's time begins anew. */
+void conn_place_set(struct conns *conns, struct conn *conn, enum conn_place place);
+/* OPEN or DRAINING -> CLOSING at once; an end that has begun keeps its reason. `cause` is 0 or the
+ * status that led to it. No frame of it may be out. */
+void conn_abort(struct conns *conns, struct conn *conn, enum net_close_reason reason,
+                int32_t cause);
+/* Starts or stops receiving, whichever its state asks for. */
+void conn_recv_update(struct conns *conns, struct conn *conn);
+/* The news of its end has been taken; frees the slot when the env is done with it too. */
+void conn_told(struct conns *conns, struct conn *conn);
+
+/* End of a turn: sends and closes. */
+void conns_flush(struct conns *conns);
+/* Asserts all invariants, O(n). */
+void conns_check(const struct conns *conns);
+
+#endif

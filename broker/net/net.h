@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Connections: sockets, buffers, frames. Knows frames, not their meaning.
+ *
+ * Normal path, per turn of the shard:
+ *   net_done        for each event of ENV_OWNER_NET: bytes join their connection
+ *   net_frame_next  gives one whole frame at a time, round-robin over connections that have one
+ *   net_frame_done  the frame's bytes are finished with; or net_frame_stall: not now, ask again
+ * after net_unstall net_out_*       replies and pushes are written straight into output chunks
+ *   net_flush       starts one send per connection that has output and none in flight
+ * Failure paths: a malformed header, a frame over the limit, a frame that takes longer than
+ *   frame_timeout, a peer that stops reading: the connection is closed, the reason comes out of
+ *   net_news_next. When lent receive buffers run low, partial frames move into spill memory; when
+ * that is exhausted too, the connection whose partial frame is oldest is closed. Shutdown:
+ * net_close_begin stops accepting and closes what is idle; net_closed.
+ *
+ * All memory comes from the arena at start and is bounded by net_options. Must not look into
+ * payloads and must not answer anything by itself.
+ */
+#ifndef CROSSDOCK_NET_NET_H
+#define CROSSDOCK_NET_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/base/arena.h"
+#include "broker/base/counters.h"
+#include "broker/io/env.h"
+#include "wire/frame.h"
+#include "wire/limits.h"
+
+struct net_options {
+    uint32_t connections_max; /* 1..65535, default 1024 */
+    uint32_t frame_bytes_max; /* payload after HELLO, default XD_FRAME_BYTES_DEFAULT_MAX */
+    uint32_t out_chunk_bytes; /* 16 KiB */
+    uint32_t out_chunk_count; /* shared by all connections, default 1024 */
+    uint32_t
+        out_chunks_per_conn; /* more than this queued: the connection's frames wait, default 16 */
+    uint32_t large_count;    /* buffers of net_large_bytes() for READ, CATALOG, ADMIN; default 16 */
+    uint32_t spill_count;    /* spill memory in frames of frame_bytes_max, default 16 */
+    uint32_t recv_buffers_max; /* receive buffers of the env at most, 1..65535, default 4096 */
+    uint32_t frame_timeout_ms; /* a begun frame must be whole within this, default 10,000 */
+    uint32_t hello_timeout_ms; /* first frame must be there within this, default 5,000 */
+    uint32_t send_timeout_ms;  /* a send must finish within this, default 30,000 */
+};
+void net_options_init(struct net_options *options);
+
+/* A connection as its user names it: slot and generation, so that a late answer to a closed one is
+ * recognised. 0 is never used. */
+typedef uint32_t net_id;
+
+/* A whole frame. Its payload lies in one or more pieces of lent memory. */
+struct net_frame {
+    struct xd_frame head;       /* decoded header */
+    net_id conn;                /* where it came from */
+    uint32_t piece_count;       /* of the payload, 0 for an empty one */
+    const struct iovec *pieces; /* borrowed until net_frame_done / net_frame_stall */
+};
+
+enum net_news_kind {
+    NET_NEWS_ACCEPTED, /* a: net_id */
+    NET_NEWS_CLOSED,   /* a: net_id, b: enum net_close_reason, c: -(errno or status), else 0 */
+    NET_NEWS_REFUSED,  /* connection over connections_max was closed at once */
+    NET_NEWS_COUNT
+};
+enum net_close_reason {
+    NET_CLOSE_PEER,       /* orderly end by the peer */
+    NET_CLOSE_ERROR,      /* socket error */
+    NET_CLOSE_MALFORMED,  /* frame header */
+    NET_CLOSE_TOO_LARGE,  /* frame over the limit */
+    NET_CLOSE_FRAME_SLOW, /* partial frame timed out */
+    NET_CLOSE_HELLO_SLOW, /* no frame after accept */
+    NET_CLOSE_SEND_SLOW,  /* peer does not read */
+    NET_CLOSE_SHED,       /* out of receive memory */
+    NET_CLOSE_BROKER,     /* net_close() by the user */
+    NET_CLOSE_REASON_COUNT
+};
+struct net_news {
+    uint64_t a, b, c;
+    enum net_news_kind kind;
+};
+
+struct net; /* lives in the arena */
+
+uint64_t net_bytes_needed(const struct net_options *options);
+/* Creates the module; no listener yet. All receive buffers of the env must be free. -EINVAL for an
+ * option out of range, or when the env has more receive buffers than recv_buffers_max; -ENOMEM when
+ * the arena is too small. `counters` and `env` are borrowed for good. */
+int net_init(struct env *env, struct arena *arena, struct counters *counters,
+             const struct net_options *options, struct net **ret_net);
+/* Binds one address and accepts on it. Up to 8. -errno of the env; ret_address is the bound one
+ * (ENV_ADDRESS_BYTES_MAX). */
+int net_listen(struct net *net, const char *address, char *ret_address);
+
+/* Takes an event of ENV_OWNER_NET. No frame may be out. */
+void net_done(struct net *net, const struct env_event *event);
+/* Time-outs; call once per turn, after its events: bytes that have arrived are in time. */
+void net_tick(struct net *net);
+uint64_t net_deadline_ns(const struct net *net);
+
+/* ---- frames in ------------------------------------------------------------------------------- */
+/* 1 and a frame, or 0. At most one frame is out at a time. */
+int net_frame_next(struct net *net, struct net_frame *ret_frame);
+void net_frame_done(struct net *net);
+/* The frame stays first of its connection, which reads no further until net_unstall. */
+void net_frame_stall(struct net *net);
+/* All stalled connections may be tried again. */
+void net_unstall(struct net *net);
+/* Copies payload bytes at .. at+bytes out of the pieces. The range must lie inside the payload. */
+void net_frame_copy(const struct net_frame *frame, uint32_t at, void *destination, uint32_t bytes);
+/* The whole payload as one piece, 8-byte aligned: in place when it is so, else copied into the
+ * module's scratch (frame_bytes_max). Borrowed until net_frame_done / stall. */
+const uint8_t *net_frame_linear(struct net *net, const struct net_frame *frame);
+/* Raises the connection's frame limit from the pre-HELLO one to frame_bytes_max and ends its HELLO
+ * time-out. To be called before net_frame_done of the HELLO, since the next frame may be there. */
+void net_admit(struct net *net, net_id conn);
+
+/* ---- frames out ------------------------------------------------------------------------------ */
+/* False once the connection is gone or going. */
+bool net_alive(const struct net *net, net_id conn);
+/* Contiguous room for `bytes` <= out_chunk_bytes, 8-byte aligned, or NULL: connection gone, too
+ * much queued (twice out_chunks_per_conn), or no chunk free (try again after the next events). A
+ * second call replaces the first; net_done, net_tick and net_flush end it. */
+uint8_t *net_out_reserve(struct net *net, net_id conn, uint32_t bytes);
+/* Queues the first `bytes` of what was reserved last, on that connection. */
+void net_out_commit(struct net *net, net_id conn, uint32_t bytes);
+/* Frame header and largest payload. */
+uint32_t net_large_bytes(const struct net *net);
+/* A large buffer of net_large_bytes(), 4 KiB aligned, or NULL when all are in use. */
+uint8_t *net_large_acquire(struct net *net);
+void net_large_release(struct net *net, uint8_t *large);
+/* Queues the first `bytes` of a large buffer behind what is queued; the module releases it when
+ * sent (or the connection is gone). */
+void net_large_send(struct net *net, net_id conn, uint8_t *large, uint32_t bytes);
+/* Ends the turn, after all output: starts sends, finishes closes whose output has left, and looks
+ * after receive memory. No frame may be out. */
+void net_flush(struct net *net);
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+/* Closes after queued output has been sent; frames not handed out yet are dropped. No effect on a
+ * connection that is gone or going. */
+void net_close(struct net *net, net_id conn);
+/* Peer's address for people: ENV_ADDRESS_BYTES_MAX; "(gone)" for a connection that is no more. */
+void net_peer(struct net *net, net_id conn, char *ret_address);
+/* True and the next piece of news. None is lost: a slot is not used again before its CLOSED has
+ * been taken from here, so a user that does not ask runs out of slots. */
+bool net_news_next(struct net *net, struct net_news *ret_news);
+const char *net_close_reason_name(enum net_close_reason reason);
+/* Slot 1..connections_max of an id, for tables beside this one. */
+uint32_t net_slot(net_id conn);
+/* Connections that hold a socket. */
+uint32_t net_connections(const struct net *net);
+
+/* Stops accepting and does net_close on every connection; answers must have been queued before. */
+void net_close_begin(struct net *net);
+/* Whether no socket and no accept is left. */
+bool net_closed(const struct net *net);
+
+#endif

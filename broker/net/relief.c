@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who gives receive memory back, in which sequence; see relief.h.
+ */
+#include "broker/net/relief.h"
+
+#include "wire/xassert.h"
+
+#include <errno.h>
+
+/* Spills one list, oldest first, until enough buffers are free or no more than `keep` chunks. */
+static void spill_place(struct conns *conns, enum conn_place place, uint32_t keep)
+{
+    struct list *list = &conns->places[place];
+
+    for (struct list_node *node = list_first(list); node != NULL; node = list_next(list, node)) {
+        if (env_buffers_free(conns->env) >= conns->buffers_low)
+            return;
+        if (!inbox_spill(&conns->assemble, &conn_of_place(node)->inbox, keep))
+            return;
+    }
+}
+
+static void recv_update_place(struct conns *conns, enum conn_place place)
+{
+    struct list *list = &conns->places[place];
+
+    for (struct list_node *node = list_first(list); node != NULL; node = list_next(list, node))
+        conn_recv_update(conns, conn_of_place(node));
+}
+
+/* Whether buffers will come back without anybody's loss: they are in events on their way, or their
+ * frames only have to be read. */
+static bool buffers_will_return(const struct conns *conns)
+{
+    const struct list *stalled = &conns->places[CONN_PLACE_STALLED];
+
+    if (conns->assemble.lent_count < conns->buffer_count ||
+        !list_empty(&conns->places[CONN_PLACE_READY]))
+        return true;
+    for (struct list_node *node = list_first(stalled); node != NULL;
+         node = list_next(stalled, node)) {
+        if (conn_of_place(node)->inbox.lent_count > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Who has to go: a peer that does not read its answers and holds buffers, before the oldest partial
+ * frame. NULL when there is neither. */
+static struct conn *victim(const struct conns *conns)
+{
+    const struct list *blocked = &conns->places[CONN_PLACE_BLOCKED];
+    struct list_node *partial = list_first(&conns->places[CONN_PLACE_PARTIAL]);
+
+    for (struct list_node *node = list_first(blocked); node != NULL;
+         node = list_next(blocked, node)) {
+        if (conn_of_place(node)->inbox.lent_count > 0)
+            return conn_of_place(node);
+    }
+    return partial != NULL ? conn_of_place(partial) : NULL;
+}
+
+/* Partial frames may use all spill memory. Frames that wait for their turn may use half of it: they
+ * go on by themselves, and would take the means of becoming whole from the others. */
+static void buffers_recover(struct conns *conns)
+{
+    uint32_t half = conns->assemble.chunks.element_count / 2;
+    struct conn *conn;
+
+    spill_place(conns, CONN_PLACE_PARTIAL, 0);
+    spill_place(conns, CONN_PLACE_BLOCKED, half);
+    spill_place(conns, CONN_PLACE_STALLED, half);
+    /* Each round closes one connection, so there are at most as many as those. */
+    while (!buffers_will_return(conns) && (conn = victim(conns)) != NULL) {
+        conn_abort(conns, conn, NET_CLOSE_SHED, -ENOBUFS);
+        spill_place(conns, CONN_PLACE_PARTIAL, 0);
+    }
+}
+
+void relief_turn(struct conns *conns)
+{
+    conns->pressed = env_buffers_free(conns->env) < conns->buffers_low;
+    recv_update_place(conns, CONN_PLACE_READY);
+    if (conns->pressed) {
+        recv_update_place(conns, CONN_PLACE_STALLED);
+        recv_update_place(conns, CONN_PLACE_BLOCKED);
+        buffers_recover(conns);
+    }
+    /* No more than there are buffers, so that a turn of many starved ones ends. */
+    for (uint32_t free = env_buffers_free(conns->env); free > 0; free--) {
+        struct list_node *node = list_pop_front(&conns->starved);
+        if (node == NULL)
+            break;
+        struct conn *conn = LIST_ELEMENT(node, struct conn, starved_node);
+        XD_ASSERT(conn->recv == CONN_RECV_STARVED);
+        conn->recv = CONN_RECV_IDLE;
+        conn_recv_update(conns, conn);
+    }
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * broker/net/relief.h: scarce receive buffers come back by copying first and by closing last, and
+ * who wanted to receive does so as soon as there is a buffer.
+ */
+#include "broker/net/relief.h"
+
+#include "tests/support/net_bench.h"
+
+#include <errno.h>
+
+#include <criterion/criterion.h>
+
+#define BUFFERS 16u
+
+static struct bench *bench_tight(void)
+{
+    struct net_options options = bench_options();
+
+    options.connections_max = 32;
+    options.frame_bytes_max = 3 * SPILL_CHUNK_BYTES - XD_FRAME_HEADER_BYTES; /* 4 chunks in all */
+    return bench_open_with(&options, BUFFERS);
+}
+
+/* The connection holds a buffer with the first `bytes` of a frame. */
+static struct conn *partial(struct bench *bench, env_conn handle, uint32_t bytes)
+{
+    static uint8_t data[4 * SPILL_CHUNK_BYTES];
+    struct conn *conn = bench_accept(bench, handle);
+
+    conn_admit(&bench->conns, conn);
+    fake_frame(data, 2 * SPILL_CHUNK_BYTES, 1);
+    bench_receive(bench, handle, data, bytes);
+    return conn;
+}
+
+/* With enough buffers free nothing is copied. */
+Test(net_relief, copies_nothing_without_need)
+{
+    struct bench *bench = bench_tight();
+
+    for (env_conn i = 0; i < (env_conn)(BUFFERS * 3 / 4); i++)
+        partial(bench, i, 100);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->fake.lent_count, BUFFERS * 3 / 4);
+    cr_assert_eq(bench->conns.assemble.spilled_bytes, 0);
+    bench_close(bench);
+}
+
+/* Below a quarter the oldest partial frame is copied, and no more than needed. */
+Test(net_relief, spills_the_oldest_partial_frame_first)
+{
+    struct bench *bench = bench_tight();
+
+    for (env_conn i = 0; i < (env_conn)(BUFFERS * 3 / 4 + 1); i++)
+        partial(bench, i, 100);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->fake.lent_count, BUFFERS * 3 / 4);
+    cr_assert_eq(bench->conns.assemble.spilled_bytes, 100);
+    cr_assert_eq(bench_conn(bench, 0)->inbox.lent_count, 0);
+    cr_assert_eq(bench_conn(bench, 1)->inbox.lent_count, 1);
+    bench_close(bench);
+}
+
+/* With spill memory used up connections live on as long as a buffer is free; with none free the
+ * oldest partial frame goes, and only that. */
+Test(net_relief, closes_the_oldest_partial_frame_last)
+{
+    struct bench *bench = bench_tight();
+    env_conn handle = 0;
+
+    while (bench->fake.lent_count < BUFFERS - 1) {
+        partial(bench, handle++, 100);
+        bench_turn_end(bench);
+    }
+    cr_assert_eq(pool_free_count(&bench->conns.assemble.chunks), 0);
+    cr_assert_eq(bench->conns.count, (uint32_t)handle, "nobody had to go");
+    partial(bench, handle++, 100);
+    bench_turn_end(bench);
+    cr_assert(bench->fake.conns[0].closing);
+    cr_assert_eq(bench->conns.table[0].reason, NET_CLOSE_SHED);
+    cr_assert_eq(bench->conns.table[0].cause, -ENOBUFS);
+    for (env_conn i = 1; i < handle; i++)
+        cr_assert_not(bench->fake.conns[i].closing);
+    cr_assert_eq(bench->fake.lent_count, BUFFERS - 1, "its chunk took the next one's bytes");
+    bench_close(bench);
+}
+
+/* Frames that only have to be read bring buffers back: nobody goes for want of them. */
+Test(net_relief, closes_nobody_while_frames_can_be_read)
+{
+    struct bench *bench = bench_tight();
+
+    for (env_conn i = 0; i < 8; i++)
+        partial(bench, i, SPILL_CHUNK_BYTES);
+    for (env_conn i = 8; i < 16; i++) {
+        bench_accept(bench, i);
+        bench_receive_frame(bench, i, 16);
+    }
+    bench_turn_end(bench);
+    for (struct conn *conn; (conn = conn_next(&bench->conns)) != NULL;)
+        conn_stall(&bench->conns, conn);
+    while (bench->fake.lent_count < BUFFERS)
+        bench_receive(bench, (env_conn)(bench->fake.lent_count % 4), "x", 1);
+    bench_turn_end(bench);
+    for (env_conn i = 0; i < 16; i++)
+        cr_assert_not(bench->fake.conns[i].closing);
+    conns_unstall(&bench->conns);
+    for (struct conn *conn; (conn = conn_next(&bench->conns)) != NULL;)
+        conn_frame_done(&bench->conns, conn);
+    cr_assert_gt(env_buffers_free(&bench->fake.env), 4);
+    bench_close(bench);
+}
+
+/* Waiting frames are copied too, but leave half of the spill memory to partial ones, and their
+ * connections stop receiving. */
+Test(net_relief, spills_waiting_frames_into_half_of_the_memory)
+{
+    struct bench *bench = bench_tight();
+
+    for (env_conn i = 0; i < (env_conn)BUFFERS; i++) {
+        bench_accept(bench, i);
+        bench_receive_frame(bench, i, 100);
+        conn_stall(&bench->conns, conn_next(&bench->conns));
+    }
+    bench_turn_end(bench);
+    cr_assert_eq(pool_free_count(&bench->conns.assemble.chunks), 2);
+    cr_assert_eq(bench->fake.lent_count, BUFFERS - 2);
+    for (env_conn i = 0; i < (env_conn)BUFFERS; i++)
+        cr_assert_eq(bench->fake.conns[i].stop_count, 1);
+    bench_close(bench);
+}
+
+/* When nothing else is left, a peer that does not read its answers goes before one that sends. */
+Test(net_relief, closes_who_does_not_read_before_who_sends)
+{
+    struct bench *bench = bench_tight();
+
+    for (env_conn i = 0; i < (env_conn)BUFFERS - 4; i++)
+        partial(bench, i, 100);
+    for (env_conn i = (env_conn)BUFFERS - 4; i < (env_conn)BUFFERS; i++) {
+        struct conn *conn = bench_accept(bench, i);
+        for (uint32_t put = 0; put < 5; put++)
+            bench_put(bench, conn, 1024);
+        bench_receive_frame(bench, i, 100);
+        cr_assert_null(conn_next(&bench->conns));
+        cr_assert_eq(conn->place, CONN_PLACE_BLOCKED);
+    }
+    bench_turn_end(bench);
+    cr_assert_eq(bench->fake.lent_count, BUFFERS - 4, "four partial frames were copied");
+    for (env_conn i = 20; bench->fake.lent_count < BUFFERS; i++)
+        partial(bench, i, 100);
+    bench_turn_end(bench);
+    cr_assert(bench->fake.conns[BUFFERS - 4].closing);
+    cr_assert_eq(bench->conns.table[BUFFERS - 4].reason, NET_CLOSE_SHED);
+    for (env_conn i = 0; i < (env_conn)BUFFERS - 4; i++)
+        cr_assert_not(bench->fake.conns[i].closing);
+    bench_close(bench);
+}
+
+/* A connection that found no buffer receives again at the end of a turn with a free one, the
+ * longest waiting first, and never more of them than there are buffers. */
+Test(net_relief, starts_as_many_as_there_are_buffers)
+{
+    struct bench *bench = bench_tight();
+
+    for (env_conn i = 0; i < 20; i++)
+        bench_accept(bench, i);
+    for (env_conn i = 0; i < 20; i++)
+        bench_recv_end(bench, i, -ENOBUFS);
+    bench_turn_end(bench);
+    for (env_conn i = 0; i < 20; i++)
+        cr_assert_eq(bench->fake.conns[i].armed, i < (env_conn)BUFFERS, "connection %d", i);
+    bench_turn_end(bench);
+    for (env_conn i = 0; i < 20; i++)
+        cr_assert(bench->fake.conns[i].armed);
+    bench_close(bench);
+}
+
+/* Buffers in events that have not been delivered yet are not lost: nobody goes for want of them. */
+Test(net_relief, waits_for_events_on_their_way)
+{
+    struct bench *bench = bench_tight();
+    struct env_event events[2];
+
+    for (env_conn i = 0; bench->fake.lent_count < BUFFERS - 2; i++) {
+        partial(bench, i, 100);
+        bench_turn_end(bench);
+    }
+    for (env_conn i = 0; i < 2; i++)
+        events[i] = fake_received(&bench->fake, 10 + i, "x", 1);
+    cr_assert_eq(env_buffers_free(&bench->fake.env), 0);
+    bench_turn_end(bench);
+    for (env_conn i = 0; i < 18; i++)
+        cr_assert_not(bench->fake.conns[i].closing);
+    for (env_conn i = 0; i < 2; i++)
+        conn_received(&bench->conns, bench_conn(bench, 10 + i), &events[i]);
+    bench_turn_end(bench);
+    cr_assert(bench->fake.conns[0].closing);
+    bench_close(bench);
+}
+
+/* A connection whose frames the user leaves unread over the end of a turn stops receiving as well.
+ */
+Test(net_relief, stops_who_is_left_unread)
+{
+    struct bench *bench = bench_tight();
+
+    bench_accept(bench, 0);
+    for (uint32_t i = 0; i < 5; i++)
+        bench_receive_frame(bench, 0, 100);
+    cr_assert_eq(bench->fake.conns[0].stop_count, 0);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->fake.conns[0].stop_count, 1);
+    bench_close(bench);
+}
