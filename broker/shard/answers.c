@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Answers that rest on durable ground.
+ *
+ * Every outcome names the log index it rests on, waits in log sequence until that index is durable
+ * (a refusal and a duplicate wait like an append: they were decided over entries that may not
+ * survive), then moves to its connection and leaves in one ACK frame per connection and turn, in
+ * which runs of successes are merged.
+ *
+ * A batch produced at a weaker durability is answered twice: early, when its level is reached, and
+ * again when it is durable, because the client keeps it until then.
+ *
+ * Failure paths: a connection without room keeps its ready answers and is tried again next turn; a
+ * connection that is gone loses them. The count of answers is bounded by options.acks_max.
+ */
+#include "broker/shard/state.h"
+
+#include "wire/frame.h"
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Acks in one frame: together with the texts they fit one output chunk. */
+#define ACKS_PER_FRAME 128u
+#define DETAIL_BYTES_PER_FRAME 2048u
+#define DETAILS_MAX 256u
+
+static_assert(XD_FRAME_HEADER_BYTES + sizeof(struct xd_ack_head) +
+                      ACKS_PER_FRAME * sizeof(struct xd_ack) + DETAIL_BYTES_PER_FRAME <=
+                  16384,
+              "an ack frame fits the smallest output chunk");
+
+uint64_t answers_bytes_needed(const struct shard_options *options)
+{
+    return pool_bytes(sizeof(struct answer), options->acks_max) +
+           pool_bytes(XD_DETAIL_BYTES_MAX, DETAILS_MAX) +
+           (options->net.connections_max + 1ull) * sizeof(struct connection) +
+           options->sessions.channels_max * sizeof(net_id) + 4 * 64;
+}
+
+int answers_init(struct shard *shard)
+{
+    const struct shard_options *options = &shard->options;
+    struct arena *arena = &shard->arena;
+    size_t answers_bytes = pool_bytes(sizeof(struct answer), options->acks_max);
+    size_t details_bytes = pool_bytes(XD_DETAIL_BYTES_MAX, DETAILS_MAX);
+    arena_budget(arena, "answers");
+    void *answers = arena_alloc(arena, answers_bytes, 64);
+    void *details = arena_alloc(arena, details_bytes, 64);
+    shard->connections =
+        arena_alloc(arena, (options->net.connections_max + 1ull) * sizeof(struct connection), 64);
+    shard->holders = arena_alloc(arena, options->sessions.channels_max * sizeof(net_id), 64);
+    if (answers == NULL || details == NULL || shard->connections == NULL || shard->holders == NULL)
+        return -ENOMEM;
+    pool_init(&shard->answers, answers, answers_bytes, sizeof(struct answer), options->acks_max);
+    pool_init(&shard->details, details, details_bytes, XD_DETAIL_BYTES_MAX, DETAILS_MAX);
+    list_init(&shard->waiting);
+    list_init(&shard->written);
+    list_init(&shard->dirty);
+    return 0;
+}
+
+/* A batch at a weaker level takes two. */
+bool answers_room(const struct shard *shard)
+{
+    return pool_free_count(&shard->answers) >= 2;
+}
+
+static struct answer *answer_new(struct shard *shard, const struct answer *from)
+{
+    struct answer *answer = pool_acquire(&shard->answers);
+    XD_ASSERT(answer != NULL);
+    *answer = *from;
+    answer->link = (struct list_node){NULL, NULL};
+    return answer;
+}
+
+static void answer_free(struct shard *shard, struct answer *answer)
+{
+    XD_ASSERT(!list_linked(&answer->link));
+    if (answer->detail != 0)
+        pool_release(&shard->details, pool_at(&shard->details, answer->detail - 1u));
+    pool_release(&shard->answers, answer);
+}
+
+/* Hands an answer to its connection, or drops it when that is gone. */
+static void answer_ready(struct shard *shard, struct answer *answer)
+{
+    struct connection *connection = shard_connection(shard, answer->conn);
+    if (connection == NULL) {
+        answer_free(shard, answer);
+        return;
+    }
+    list_push_back(&connection->ready, &answer->link);
+    if (!connection->dirty) {
+        connection->dirty = true;
+        list_push_back(&shard->dirty, &connection->dirty_link);
+    }
+}
+
+void answers_wait(struct shard *shard, const struct answer *template)
+{
+    XD_ASSERT(answers_room(shard));
+    struct answer *answer = answer_new(shard, template);
+    list_push_back(&shard->waiting, &answer->link);
+    shard->waiting_count++;
+    if (answer->kind != ANSWER_ACK || answer->ack.status != 0 ||
+        answer->durability == XD_DURABILITY_FSYNC)
+        return;
+
+    struct answer *early = answer_new(shard, template);
+    early->kind = ANSWER_ACK_EARLY;
+    early->bytes = 0;
+    early->detail = 0;
+    early->ack.durability = early->durability;
+    if (early->durability == XD_DURABILITY_WRITTEN)
+        list_push_back(&shard->written, &early->link);
+    else
+        answer_ready(shard, early);
+}
+
+uint16_t answers_detail(struct shard *shard, const char *text)
+{
+    char *detail = pool_acquire(&shard->details);
+    if (detail == NULL)
+        return 0;
+    snprintf(detail, XD_DETAIL_BYTES_MAX, "%s", text);
+    return (uint16_t)(pool_index(&shard->details, detail) + 1);
+}
+
+/* ---- one ACK frame ------------------------------------------------------------------------- */
+
+static bool is_ack(const struct answer *answer)
+{
+    return answer->kind == ANSWER_ACK || answer->kind == ANSWER_ACK_EARLY;
+}
+
+static const char *detail_of(const struct shard *shard, const struct answer *answer)
+{
+    return answer->detail == 0 ? "" : pool_at(&shard->details, answer->detail - 1u);
+}
+
+/* True when `ack` could be added to the run that `run` covers. */
+static bool ack_continues(const struct xd_ack *run, const struct xd_ack *ack)
+{
+    return run->status == 0 && ack->status == 0 && run->producer_id == ack->producer_id &&
+           run->partition == ack->partition && run->durability == ack->durability &&
+           run->base_offset + run->record_count == ack->base_offset &&
+           run->last_sequence < ack->first_sequence;
+}
+
+static void ack_extend(struct xd_ack *run, const struct xd_ack *ack)
+{
+    run->last_sequence = ack->last_sequence;
+    run->record_count += ack->record_count;
+    run->log_index = ack->log_index;
+}
+
+/* Writes as many ready acks of the connection as one frame takes. False: no room. */
+static bool write_acks(struct shard *shard, struct connection *connection)
+{
+    uint8_t *out = net_out_reserve(shard->net, connection->id, 16384);
+    if (out == NULL)
+        return false;
+    struct xd_ack_head head = {.catalog_epoch = shard->catalog.epoch};
+    struct xd_ack *acks =
+        (struct xd_ack *)(void *)(out + XD_FRAME_HEADER_BYTES + sizeof(struct xd_ack_head));
+    char details[DETAIL_BYTES_PER_FRAME];
+    uint32_t details_bytes = 0;
+    struct list_node *node;
+    while ((node = list_first(&connection->ready)) != NULL && head.ack_count < ACKS_PER_FRAME) {
+        struct answer *answer = LIST_ELEMENT(node, struct answer, link);
+        const char *detail = detail_of(shard, answer);
+        uint32_t detail_bytes = (uint32_t)strlen(detail);
+        if (!is_ack(answer) || details_bytes + detail_bytes > DETAIL_BYTES_PER_FRAME)
+            break;
+        struct xd_ack *run = head.ack_count > 0 ? &acks[head.ack_count - 1] : NULL;
+        if (run != NULL && ack_continues(run, &answer->ack) &&
+            !env_buggify(shard->env, ENV_BUGGIFY_ACK_SPLIT)) {
+            ack_extend(run, &answer->ack);
+        } else {
+            answer->ack.detail_bytes = (uint16_t)detail_bytes;
+            acks[head.ack_count++] = answer->ack;
+            memcpy(details + details_bytes, detail, detail_bytes);
+            details_bytes += detail_bytes;
+        }
+        XD_ASSERT(connection->unanswered_bytes >= answer->bytes);
+        connection->unanswered_bytes -= answer->bytes;
+        connection->acked_bytes += answer->bytes;
+        list_remove(node);
+        answer_free(shard, answer);
+    }
+    XD_ASSERT(head.ack_count > 0);
+    head.acked_bytes = connection->acked_bytes;
+    memcpy(out + XD_FRAME_HEADER_BYTES, &head, sizeof head);
+    memcpy(acks + head.ack_count, details, details_bytes);
+    uint32_t body_bytes =
+        (uint32_t)(sizeof head + head.ack_count * sizeof(struct xd_ack)) + details_bytes;
+    struct xd_frame frame = {
+        .length = body_bytes, .op = XD_OP_ACK, .version = 1, .flags = XD_FRAME_PUSH};
+    xd_frame_encode(&frame, out);
+    net_out_commit(shard->net, connection->id, XD_FRAME_HEADER_BYTES + body_bytes);
+    return true;
+}
+
+/* ---- replies ------------------------------------------------------------------------------- */
+
+bool answers_reply(struct shard *shard, net_id conn, uint16_t op, uint64_t correlation, int status,
+                   uint64_t log_index, const char *detail, const void *body, uint32_t body_bytes)
+{
+    uint32_t room = XD_FRAME_HEADER_BYTES + (uint32_t)sizeof(struct xd_reply_head) +
+                    XD_DETAIL_BYTES_MAX + 8u + body_bytes;
+    uint8_t *out = net_out_reserve(shard->net, conn, room);
+    if (out == NULL)
+        return false;
+    struct xd_reply_head head = {
+        .status = status, .log_index = log_index, .catalog_epoch = shard->catalog.epoch};
+    if (status < 0 && xd_status_class(status) == XD_CLASS_BACKOFF)
+        head.retry_after_ms = 100;
+    int head_bytes =
+        xd_reply_encode(&head, detail, out + XD_FRAME_HEADER_BYTES, room - XD_FRAME_HEADER_BYTES);
+    XD_ASSERT(head_bytes > 0);
+    if (body_bytes > 0)
+        memcpy(out + XD_FRAME_HEADER_BYTES + head_bytes, body, body_bytes);
+    struct xd_frame frame = {.length = (uint32_t)head_bytes + body_bytes,
+                             .op = op,
+                             .version = 1,
+                             .flags = XD_FRAME_REPLY,
+                             .correlation = correlation};
+    xd_frame_encode(&frame, out);
+    net_out_commit(shard->net, conn, XD_FRAME_HEADER_BYTES + frame.length);
+    return true;
+}
+
+/* Writes one ready answer that is not an ack. False: no room. */
+static bool write_reply(struct shard *shard, const struct answer *answer)
+{
+    switch ((enum answer_kind)answer->kind) {
+    case ANSWER_OPEN:
+        return session_answer_open(shard, answer);
+    case ANSWER_CLOSE:
+        return answers_reply(shard, answer->conn, XD_OP_PRODUCER_CLOSE, answer->correlation, 0,
+                             answer->log_index, "", NULL, 0);
+    case ANSWER_CONFIG:
+        return admin_answer_config(shard, answer);
+    case ANSWER_ACK:
+    case ANSWER_ACK_EARLY:
+        break;
+    }
+    XD_ASSERT(false);
+    return false;
+}
+
+static void connection_write(struct shard *shard, struct connection *connection)
+{
+    struct list_node *node;
+    while ((node = list_first(&connection->ready)) != NULL) {
+        struct answer *answer = LIST_ELEMENT(node, struct answer, link);
+        if (is_ack(answer)) {
+            if (!write_acks(shard, connection))
+                return;
+            continue;
+        }
+        if (!write_reply(shard, answer))
+            return;
+        list_remove(node);
+        answer_free(shard, answer);
+    }
+    connection->dirty = false;
+    list_remove(&connection->dirty_link);
+}
+
+void answers_release(struct shard *shard)
+{
+    struct list_node *node;
+    uint64_t durable = log_durable_index(shard->log);
+    uint64_t written = log_written_index(shard->log);
+    while ((node = list_first(&shard->written)) != NULL) {
+        struct answer *answer = LIST_ELEMENT(node, struct answer, link);
+        if (answer->log_index > written)
+            break;
+        list_remove(node);
+        answer_ready(shard, answer);
+    }
+    bool reached = false;
+    while ((node = list_first(&shard->waiting)) != NULL) {
+        struct answer *answer = LIST_ELEMENT(node, struct answer, link);
+        if (answer->log_index > durable)
+            break;
+        if (!reached)
+            env_crash_point(shard->env, ENV_CRASH_BLOCK_DURABLE);
+        reached = true;
+        list_remove(node);
+        shard->waiting_count--;
+        answer_ready(shard, answer);
+    }
+    for (node = list_first(&shard->dirty); node != NULL;) {
+        struct connection *connection = LIST_ELEMENT(node, struct connection, dirty_link);
+        node = list_next(&shard->dirty, node);
+        connection_write(shard, connection);
+    }
+}
+
+void answers_forget(struct shard *shard, struct connection *connection)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(&connection->ready)) != NULL)
+        answer_free(shard, LIST_ELEMENT(node, struct answer, link));
+    if (connection->dirty) {
+        connection->dirty = false;
+        list_remove(&connection->dirty_link);
+    }
+}

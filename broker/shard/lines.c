@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Lines for the owner to report: events with stable names and keyed values, never one per record.
+ */
+#include "broker/shard/state.h"
+
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+void lines_say(struct shard *shard, bool warning, const char *event, const char *text)
+{
+    if (ring_free_count(&shard->lines_ring) == 0) {
+        shard->lines_lost++;
+        return;
+    }
+    struct shard_line *line = &shard->lines[ring_push(&shard->lines_ring)];
+    line->event = event;
+    line->warning = warning;
+    snprintf(line->text, sizeof line->text, "%s", text);
+}
+
+bool shard_line_next(struct shard *shard, struct shard_line *ret_line)
+{
+    if (ring_count(&shard->lines_ring) > 0) {
+        *ret_line = shard->lines[ring_pop(&shard->lines_ring)];
+        return true;
+    }
+    if (shard->lines_lost == 0)
+        return false;
+    *ret_line = (struct shard_line){.event = "lines_lost", .warning = true};
+    snprintf(ret_line->text, sizeof ret_line->text, "count=%" PRIu64, shard->lines_lost);
+    shard->lines_lost = 0;
+    return true;
+}
+
+static const char *sync_name(uint64_t sync)
+{
+    return sync == LOG_SYNC_DSYNC ? "dsync" : "fdatasync";
+}
+
+/* Keyed values of one news; true when an operator should look. */
+static bool news_text(const struct log_news *news, char *text, size_t bytes)
+{
+    switch (news->kind) {
+    case LOG_NEWS_CREATED:
+        snprintf(text, bytes, "%s", "");
+        return false;
+    case LOG_NEWS_TAIL_CUT:
+        snprintf(text, bytes, "bytes=%" PRIu64 " first_index=%" PRIu64, news->a, news->b);
+        return true;
+    case LOG_NEWS_LOCAL_BLOCK_LOST:
+        snprintf(text, bytes, "position=%" PRIu64, news->a);
+        return false;
+    case LOG_NEWS_CORRUPT:
+        snprintf(text, bytes,
+                 "position=%" PRIu64 " bytes=%" PRIu64 " next=\"crossdock log verify\"", news->a,
+                 news->b);
+        return true;
+    case LOG_NEWS_CHECKPOINT_FALLBACK:
+        snprintf(text, bytes, "bad_generation=%" PRIu64, news->a);
+        return true;
+    case LOG_NEWS_SEGMENT_ROLLED:
+        snprintf(text, bytes, "segment=%" PRIu64, news->a);
+        return false;
+    case LOG_NEWS_SEGMENT_DROPPED:
+        snprintf(text, bytes, "segment=%" PRIu64 " reason=%s", news->a,
+                 news->b == 1 ? "size" : "age");
+        return false;
+    case LOG_NEWS_CHECKPOINT:
+        snprintf(text, bytes, "generation=%" PRIu64 " index=%" PRIu64 " bytes=%" PRIu64, news->a,
+                 news->b, news->c);
+        return false;
+    case LOG_NEWS_SYNC_CHOSEN:
+        snprintf(text, bytes, "sync=%s dsync_us=%" PRIu64 " fdatasync_us=%" PRIu64,
+                 sync_name(news->a), news->b, news->c);
+        return false;
+    case LOG_NEWS_NOT_READY:
+        snprintf(text, bytes, "segments_ready=%" PRIu64, news->a);
+        return true;
+    case LOG_NEWS_FENCED:
+        snprintf(text, bytes, "error=%s position=%" PRIu64, xd_status_name(-(int)news->a), news->c);
+        return true;
+    case LOG_NEWS_COUNT:
+        break;
+    }
+    XD_ASSERT(false);
+    return true;
+}
+
+void lines_take_news(struct shard *shard)
+{
+    struct log_news news;
+    char text[SHARD_LINE_BYTES_MAX];
+    while (log_news_next(shard->log, &news)) {
+        bool warning = news_text(&news, text, sizeof text);
+        lines_say(shard, warning, log_news_name(news.kind), text);
+    }
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ADMIN: verbs with JSON. Reading verbs are answered at once; a verb that changes the catalog
+ * appends its entry, takes effect for later verdicts, and is answered when the entry is durable.
+ */
+#include "broker/shard/state.h"
+
+#include "wire/frame.h"
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <errno.h>
+#include <string.h>
+
+void admin_view_of(struct shard *shard, struct admin_view *ret_view)
+{
+    *ret_view = (struct admin_view){.env = shard->env,
+                                    .log = shard->log,
+                                    .catalog = &shard->catalog,
+                                    .sessions = &shard->sessions,
+                                    .counters = &shard->counters,
+                                    .arena = &shard->arena,
+                                    .config_json = shard->options.config_json,
+                                    .version = shard->options.version,
+                                    .commit = shard->options.commit,
+                                    .started_mono_ns = shard->ready_ns,
+                                    .connections = net_connections(shard->net),
+                                    .readers_waiting = shard->waiters_count,
+                                    .acks_waiting = shard->waiting_count,
+                                    .disk_low_bytes = shard->options.log.disk_low_bytes,
+                                    .shard = shard->options.log.shard,
+                                    .default_durability = shard->options.default_durability,
+                                    .state = shard->state};
+}
+
+/* A reply of any length: through a large buffer. False: none is free. */
+static bool reply_json(struct shard *shard, net_id conn, uint64_t correlation, uint64_t log_index,
+                       const char *json, uint32_t json_bytes)
+{
+    uint8_t *large = net_large_acquire(shard->net);
+    if (large == NULL)
+        return false;
+    struct xd_reply_head head = {.log_index = log_index, .catalog_epoch = shard->catalog.epoch};
+    struct xd_frame frame = {.length = (uint32_t)sizeof head + json_bytes,
+                             .op = XD_OP_ADMIN,
+                             .version = 1,
+                             .flags = XD_FRAME_REPLY,
+                             .correlation = correlation};
+    uint32_t bytes = XD_FRAME_HEADER_BYTES + frame.length;
+    XD_ASSERT(bytes <= net_large_bytes(shard->net));
+    xd_frame_encode(&frame, large);
+    memcpy(large + XD_FRAME_HEADER_BYTES, &head, sizeof head);
+    memcpy(large + XD_FRAME_HEADER_BYTES + sizeof head, json, json_bytes);
+    net_large_send(shard->net, conn, large, bytes);
+    return true;
+}
+
+bool admin_answer_config(struct shard *shard, const struct answer *answer)
+{
+    struct admin_view view;
+    admin_view_of(shard, &view);
+    uint32_t bytes =
+        admin_render_entry(&view, &answer->config, shard->json, XD_ADMIN_REPLY_BYTES_MAX);
+    return reply_json(shard, answer->conn, answer->correlation, answer->log_index, shard->json,
+                      bytes);
+}
+
+static int refuse(struct shard *shard, const struct net_frame *frame, int status,
+                  const char *detail)
+{
+    return answers_reply(shard, frame->conn, XD_OP_ADMIN, frame->head.correlation, status, 0,
+                         detail, NULL, 0)
+               ? 0
+               : -EAGAIN;
+}
+
+/* Appends what the verb planned; its answer waits for the entry. */
+static int change(struct shard *shard, const struct net_frame *frame,
+                  const struct control_config *entry)
+{
+    struct answer answer = {.kind = ANSWER_CONFIG,
+                            .conn = frame->conn,
+                            .correlation = frame->head.correlation,
+                            .config = *entry};
+    if (!answers_room(shard))
+        return -EAGAIN;
+    int status =
+        fold_append_control(shard, CONTROL_CONFIG, entry, sizeof *entry, &answer.log_index);
+    if (status == XD_THROTTLED)
+        return -EAGAIN;
+    if (status < 0)
+        return refuse(shard, frame, status, xd_status_text(status));
+    const char *why = "";
+    status = catalog_take(&shard->catalog, entry, answer.log_index, &why);
+    XD_ASSERT(status == 0);
+    answers_wait(shard, &answer);
+    return 0;
+}
+
+int on_admin(struct shard *shard, const struct net_frame *frame)
+{
+    const uint8_t *payload = net_frame_linear(shard->net, frame);
+    struct xd_admin_request request;
+    const char *field = "";
+    char detail[XD_DETAIL_BYTES_MAX] = "";
+    int status = xd_admin_decode(payload, frame->head.length, &request, &field);
+    if (status < 0)
+        return refuse(shard, frame, status, field);
+
+    struct admin_view view;
+    struct admin_result result;
+    admin_view_of(shard, &view);
+    status = admin_run(&view, &request, shard->json, XD_ADMIN_REPLY_BYTES_MAX, &result, detail);
+    if (status < 0)
+        return refuse(shard, frame, status, detail);
+    if (result.append)
+        return change(shard, frame, &result.entry);
+    return reply_json(shard, frame->conn, frame->head.correlation, log_durable_index(shard->log),
+                      shard->json, result.json_bytes)
+               ? 0
+               : -EAGAIN;
+}

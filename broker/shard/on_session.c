@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Greeting, catalog, opens and closes of channels.
+ */
+#include "broker/shard/state.h"
+
+#include "wire/frame.h"
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Chains that an open is told of; they fit one output chunk. */
+#define OPEN_CHAINS_MAX 512u
+
+static_assert(XD_FRAME_HEADER_BYTES + sizeof(struct xd_reply_head) + XD_DETAIL_BYTES_MAX + 8 +
+                      sizeof(struct xd_open_reply) +
+                      OPEN_CHAINS_MAX * sizeof(struct xd_open_chain) <=
+                  16384,
+              "an open's reply fits the smallest output chunk");
+
+int on_hello(struct shard *shard, const struct net_frame *frame)
+{
+    const uint8_t *payload = net_frame_linear(shard->net, frame);
+    struct xd_hello_request request;
+    const char *field = "";
+    char detail[XD_DETAIL_BYTES_MAX] = "";
+    uint16_t version = XD_PROTOCOL_VERSION_MAX;
+    int status = xd_hello_decode(payload, frame->head.length, &request, &field);
+    if (status < 0) {
+        snprintf(detail, sizeof detail, "HELLO: field %s is wrong", field);
+    } else if (request.fixed.version_min > XD_PROTOCOL_VERSION_MAX ||
+               request.fixed.version_max < XD_PROTOCOL_VERSION_MIN) {
+        status = XD_VERSION_UNSUPPORTED;
+        version = 0;
+        snprintf(detail, sizeof detail,
+                 "version: this broker speaks protocol versions %u to %u, the client %u to %u",
+                 XD_PROTOCOL_VERSION_MIN, XD_PROTOCOL_VERSION_MAX, request.fixed.version_min,
+                 request.fixed.version_max);
+    }
+    struct xd_hello_reply reply = {
+        .version = version,
+        .version_min = XD_PROTOCOL_VERSION_MIN,
+        .version_max = XD_PROTOCOL_VERSION_MAX,
+        .default_durability = (uint8_t)shard->options.default_durability,
+        .frame_bytes_max = shard->options.net.frame_bytes_max,
+        .batch_bytes_max = XD_BATCH_BYTES_MAX,
+        .inflight_batches = XD_INFLIGHT_BATCHES_MAX,
+        .connection_bytes = shard->options.connection_bytes,
+        .server_time_us = shard->now_us,
+    };
+    uint8_t uuid[16];
+    log_uuid(shard->log, uuid);
+    memcpy(reply.cluster_id, uuid, sizeof uuid);
+    /* A client of another version is told the range, so that it can say what is wrong. */
+    bool told = status >= 0 || status == XD_VERSION_UNSUPPORTED;
+    uint32_t body_bytes = told ? (uint32_t)sizeof reply : 0;
+    bool written = answers_reply(shard, frame->conn, XD_OP_HELLO, frame->head.correlation, status,
+                                 0, detail, &reply, body_bytes);
+    if (!written)
+        return -EAGAIN;
+    if (status < 0)
+        return -ECONNABORTED;
+    net_admit(shard->net, frame->conn);
+    shard_connection(shard, frame->conn)->greeted = true;
+    return 0;
+}
+
+int on_ping(struct shard *shard, const struct net_frame *frame)
+{
+    return answers_reply(shard, frame->conn, XD_OP_PING, frame->head.correlation, 0, 0, "", NULL, 0)
+               ? 0
+               : -EAGAIN;
+}
+
+/* ---- CATALOG ------------------------------------------------------------------------------- */
+
+static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
+{
+    memcpy(at, data, bytes);
+    return at + bytes;
+}
+
+static uint8_t *put_rows(const struct catalog *catalog, uint8_t *at)
+{
+    for (uint32_t i = 0; i < catalog->topic_count; i++) {
+        const struct topic *topic = &catalog->topics[i];
+        struct xd_catalog_topic row = {.topic = topic->number,
+                                       .strategy = topic->strategy,
+                                       .width = topic->width,
+                                       .name_bytes = topic->name_bytes};
+        memcpy(row.name, topic->name, topic->name_bytes);
+        at = put(at, &row, sizeof row);
+    }
+    for (uint32_t i = 0; i < catalog->facility_count; i++) {
+        const struct facility *facility = &catalog->facilities[i];
+        struct xd_catalog_facility row = {.facility = facility->number,
+                                          .name_bytes = facility->name_bytes};
+        memcpy(row.name, facility->name, facility->name_bytes);
+        at = put(at, &row, sizeof row);
+    }
+    for (uint32_t topic = 1; topic <= catalog->topic_count; topic++) {
+        for (uint32_t facility = 0; facility <= catalog->facility_count; facility++) {
+            struct xd_catalog_placement row = {.topic = topic,
+                                               .facility = facility,
+                                               .partition_base =
+                                                   catalog_placement(catalog, topic, facility),
+                                               .width = catalog->topics[topic - 1].width};
+            at = put(at, &row, sizeof row);
+        }
+    }
+    return at;
+}
+
+int on_catalog(struct shard *shard, const struct net_frame *frame)
+{
+    const struct catalog *catalog = &shard->catalog;
+    if (frame->head.length != 0)
+        return -ECONNABORTED;
+    if (catalog->pending_index > log_durable_index(shard->log))
+        return -EAGAIN; /* the newest entry is not durable: soon */
+    uint8_t *large = net_large_acquire(shard->net);
+    if (large == NULL)
+        return -EAGAIN;
+
+    struct xd_reply_head head = {.log_index = catalog->pending_index,
+                                 .catalog_epoch = catalog->epoch};
+    struct xd_catalog_reply reply = {.epoch = catalog->epoch,
+                                     .topic_count = catalog->topic_count,
+                                     .facility_count = catalog->facility_count,
+                                     .placement_count =
+                                         catalog->topic_count * (catalog->facility_count + 1)};
+    uint8_t *at = large + XD_FRAME_HEADER_BYTES;
+    at = put(at, &head, sizeof head);
+    at = put(at, &reply, sizeof reply);
+    at = put_rows(catalog, at);
+    XD_ASSERT((uint32_t)(at - large) <= net_large_bytes(shard->net));
+
+    struct xd_frame out = {.length = (uint32_t)(at - large) - XD_FRAME_HEADER_BYTES,
+                           .op = XD_OP_CATALOG,
+                           .version = 1,
+                           .flags = XD_FRAME_REPLY,
+                           .correlation = frame->head.correlation};
+    xd_frame_encode(&out, large);
+    net_large_send(shard->net, frame->conn, large, (uint32_t)(at - large));
+    return 0;
+}
+
+/* ---- PRODUCER_OPEN, PRODUCER_CLOSE --------------------------------------------------------- */
+
+static int refuse(struct shard *shard, const struct net_frame *frame, int status,
+                  const char *detail)
+{
+    /* Decided over staged entries that may not survive a crash, and answered at once all the same:
+     * a refused open promises nothing, and after a crash the client has to open again anyway. */
+    return answers_reply(shard, frame->conn, frame->head.op, frame->head.correlation, status, 0,
+                         detail, NULL, 0)
+               ? 0
+               : -EAGAIN;
+}
+
+/* Registers the holder; the former one is fenced by the epoch. */
+static void hold(struct shard *shard, uint32_t channel, net_id conn)
+{
+    net_id *holder = &shard->holders[channel - 1];
+    if (*holder != 0 && *holder != conn)
+        counters_add(&shard->counters, COUNTER_producers_fenced, 1);
+    *holder = conn;
+}
+
+int on_open(struct shard *shard, const struct net_frame *frame)
+{
+    const uint8_t *payload = net_frame_linear(shard->net, frame);
+    struct xd_open_request request;
+    const char *field = "";
+    char detail[XD_DETAIL_BYTES_MAX] = "";
+    int status = xd_open_decode(payload, frame->head.length, &request, &field);
+    if (status < 0) {
+        snprintf(detail, sizeof detail, "PRODUCER_OPEN: field %s is wrong", field);
+        return refuse(shard, frame, status, detail);
+    }
+    int64_t facility = catalog_facility_find(&shard->catalog, request.facility);
+    if (facility < 0) {
+        snprintf(detail, sizeof detail,
+                 "facility: '%.*s' is not known; add it with "
+                 "`crossdock facility add`",
+                 (int)request.facility.bytes, request.facility.data);
+        return refuse(shard, frame, (int)facility, detail);
+    }
+    struct control_session entry;
+    status = session_plan_open(&shard->sessions, &request, (uint32_t)facility, &entry, detail);
+    if (status < 0)
+        return refuse(shard, frame, status, detail);
+    if (!answers_room(shard))
+        return -EAGAIN;
+
+    struct answer answer = {.kind = ANSWER_OPEN,
+                            .conn = frame->conn,
+                            .correlation = frame->head.correlation,
+                            .log_index = log_last_index(shard->log)};
+    if (status == 1) {
+        status =
+            fold_append_control(shard, CONTROL_SESSION, &entry, sizeof entry, &answer.log_index);
+        if (status == XD_THROTTLED)
+            return -EAGAIN;
+        if (status < 0)
+            return refuse(shard, frame, status, xd_status_text(status));
+        const char *why = "";
+        status = session_take(&shard->sessions, &entry, &why);
+        XD_ASSERT(status == 0);
+        answer.channel = entry.channel;
+    } else {
+        answer.channel =
+            session_channel_find(&shard->sessions, request.source, session_channel_name(&request))
+                ->number;
+    }
+    hold(shard, answer.channel, frame->conn);
+    answers_wait(shard, &answer);
+    return 0;
+}
+
+bool session_answer_open(struct shard *shard, const struct answer *answer)
+{
+    const struct channel *channel = session_channel(&shard->sessions, answer->channel);
+    XD_ASSERT(channel != NULL && channel->applied_channel_epoch != 0);
+    if (shard->holders[channel->number - 1] != answer->conn)
+        return answers_reply(shard, answer->conn, XD_OP_PRODUCER_OPEN, answer->correlation,
+                             XD_FENCED, answer->log_index,
+                             "the channel was opened again while this open was being written", NULL,
+                             0);
+    struct {
+        struct xd_open_reply fixed;
+        struct xd_open_chain chains[OPEN_CHAINS_MAX];
+    } body;
+    uint32_t count = session_chains(&shard->sessions, channel, body.chains, OPEN_CHAINS_MAX);
+    body.fixed = (struct xd_open_reply){.producer_id = channel->number,
+                                        .producer_epoch = channel->applied_producer_epoch,
+                                        .channel_epoch = channel->applied_channel_epoch,
+                                        .facility = channel->facility,
+                                        .chain_count = count,
+                                        .last_sequence = channel->last_sequence};
+    return answers_reply(shard, answer->conn, XD_OP_PRODUCER_OPEN, answer->correlation, 0,
+                         answer->log_index, "", &body,
+                         (uint32_t)(sizeof body.fixed + count * sizeof body.chains[0]));
+}
+
+int on_close(struct shard *shard, const struct net_frame *frame)
+{
+    const uint8_t *payload = net_frame_linear(shard->net, frame);
+    struct xd_close request;
+    const char *field = "";
+    char detail[XD_DETAIL_BYTES_MAX];
+    int status = xd_close_decode(payload, frame->head.length, &request, &field);
+    if (status < 0) {
+        snprintf(detail, sizeof detail, "PRODUCER_CLOSE: field %s is wrong", field);
+        return refuse(shard, frame, status, detail);
+    }
+    const struct channel *channel = session_channel(&shard->sessions, request.producer_id);
+    if (channel == NULL || shard->holders[channel->number - 1] != frame->conn ||
+        channel->producer_epoch != request.producer_epoch)
+        return refuse(shard, frame, XD_PRODUCER_UNKNOWN,
+                      "producer_id: not open on this connection");
+    if (!answers_room(shard))
+        return -EAGAIN;
+    shard->holders[channel->number - 1] = 0;
+    struct answer answer = {.kind = ANSWER_CLOSE,
+                            .conn = frame->conn,
+                            .correlation = frame->head.correlation,
+                            .log_index = log_last_index(shard->log)};
+    answers_wait(shard, &answer);
+    return 0;
+}
