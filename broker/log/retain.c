@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Drops the oldest segment when it is too much or too old. See retain.h.
+ */
+#include "broker/log/retain.h"
+
+#include "broker/log/log_state.h"
+
+/* Whether the oldest FULL segment should go. */
+static enum retain_reason reason_to_drop(struct log *log, const struct segment *oldest)
+{
+    uint64_t kept = (uint64_t)segment_count(&log->table, SEGMENT_FULL) + 1;
+    int64_t limit_us;
+
+    if (log->options.retention_bytes > 0 &&
+        kept * log->table.segment_bytes > log->options.retention_bytes)
+        return RETAIN_BY_SIZE;
+    if (log->options.retention_us > 0 && oldest->last_time_us > 0) {
+        limit_us = env_now_wall_us(log->env) - log->options.retention_us;
+        if (oldest->last_time_us < limit_us)
+            return RETAIN_BY_AGE;
+    }
+    return RETAIN_KEEP;
+}
+
+/* Decides about the oldest segment. */
+static void look(struct log *log)
+{
+    struct retain *r = &log->retain;
+    struct segment *oldest = segment_oldest(&log->table);
+    enum retain_reason reason;
+    uint64_t kept_from;
+
+    XD_ASSERT(oldest && r->dropping_no == 0);
+    r->blocked_at = 0;
+    if (oldest->state != SEGMENT_FULL)
+        return;
+    reason = reason_to_drop(log, oldest);
+    if (reason == RETAIN_KEEP)
+        return;
+    kept_from = (oldest->segment_no + 1) * log->table.segment_bytes;
+    if (kept_from > checkpoint_floor(log)) {
+        r->blocked_at = kept_from;
+        return;
+    }
+    r->dropping_no = oldest->segment_no;
+    r->reason = (uint8_t)reason;
+    r->trim_next = 0;
+}
+
+/* Trims a slice of partitions; frees the slot behind the last. */
+static void drop_continue(struct log *log)
+{
+    struct retain *r = &log->retain;
+    uint64_t kept_from = (r->dropping_no + 1) * log->table.segment_bytes;
+    uint32_t end = log->index.partition_count;
+    struct segment *segment;
+
+    XD_ASSERT(r->dropping_no != 0 && r->trim_next <= end);
+    XD_ASSERT(kept_from <= log->append.folded.position);
+    if (end - r->trim_next > RETAIN_PARTITIONS_PER_TURN)
+        end = r->trim_next + RETAIN_PARTITIONS_PER_TURN;
+    for (; r->trim_next < end; r->trim_next++)
+        index_trim(&log->index, r->trim_next, kept_from);
+    if (r->trim_next < log->index.partition_count || extent_busy_or_forget(log, r->dropping_no))
+        return;
+    segment = segment_find(&log->table, r->dropping_no);
+    XD_ASSERT(segment && segment->state == SEGMENT_FULL);
+    segment->state = SEGMENT_FREE; /* last_index stays: it says whose turn it is in prepare.c */
+    segment->segment_no = 0;
+    log_news_add(log, LOG_NEWS_SEGMENT_DROPPED, r->dropping_no, r->reason, 0);
+    counters_add(log->counters, COUNTER_segments_recycled, 1);
+    counters_set(log->counters, COUNTER_log_first_position, kept_from);
+    r->dropping_no = 0;
+    r->next_check_ns = 0;
+    prepare_wake(log);
+}
+
+void retain_wake(struct log *log)
+{
+    log->retain.next_check_ns = 0;
+}
+
+void retain_kick(struct log *log, uint64_t now_ns)
+{
+    struct retain *r = &log->retain;
+
+    if (log->fenced || log->phase != LOG_RUNNING)
+        return;
+    if (r->dropping_no == 0 && now_ns >= r->next_check_ns) {
+        r->next_check_ns = now_ns + RETAIN_CHECK_NS;
+        look(log);
+    }
+    if (r->dropping_no != 0)
+        drop_continue(log);
+}
+
+uint64_t retain_deadline_ns(const struct log *log)
+{
+    if (log->fenced || log->phase != LOG_RUNNING)
+        return UINT64_MAX;
+    if (log->retain.dropping_no == 0)
+        return log->retain.next_check_ns;
+    if (log->retain.trim_next < log->index.partition_count)
+        return 0;
+    return UINT64_MAX; /* waits for the event of a read */
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Meta slots: the rules of one, and the choice between two.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "broker/log/meta.h"
+#include "broker/log/page.h"
+#include "tests/support/fenced.h"
+#include "wire/status.h"
+
+static _Alignas(4096) struct meta slots[META_SLOTS];
+
+static void make(struct meta *meta, uint64_t generation)
+{
+    *meta = (struct meta){.generation = generation,
+                          .log_uuid = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+                          .shard = 2,
+                          .shard_count = 4,
+                          .segment_bytes = 4u << 20,
+                          .epoch = 9,
+                          .epoch_first_index = 30,
+                          .epoch_position = 3ull * (4u << 20) + 4096,
+                          .epoch_chain = 0x1122334455667788u,
+                          .epoch_sequence = 33,
+                          .term = 1,
+                          .commit_index = 40,
+                          .durable_index = 40,
+                          .checkpoint_generation = 6,
+                          .checkpoint_xxh3 = 0x99aabbccddeeff00u};
+    meta_seal(meta);
+}
+
+static void make_both(uint64_t newest)
+{
+    make(&slots[newest % 2], newest);
+    make(&slots[(newest + 1) % 2], newest - 1);
+}
+
+/* Of two whole slots the higher generation counts, whichever slot it is in. */
+Test(log_meta, higher_generation_wins)
+{
+    const char *why;
+    make_both(12);
+    cr_assert_eq(meta_choose(slots, &why), 0);
+    make_both(13);
+    cr_assert_eq(meta_choose(slots, &why), 1);
+}
+
+/* A torn slot leaves the other one; every flipped bit tears it. */
+Test(log_meta, damaged_slot_loses)
+{
+    const char *why;
+    make_both(12);
+    uint8_t *bytes = (uint8_t *)&slots[0];
+    for (uint32_t bit = 0; bit < META_SLOT_BYTES * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        cr_assert_eq(meta_choose(slots, &why), 1, "bit %u", bit);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    cr_assert_eq(meta_choose(slots, &why), 0);
+}
+
+/* Without a whole slot there is nothing to believe. */
+Test(log_meta, refuses_two_damaged_slots)
+{
+    const char *why;
+    memset(slots, 0, sizeof(slots));
+    cr_assert_eq(meta_choose(slots, &why), XD_LOG_CORRUPT);
+    cr_assert_str_eq(why, "the page is empty");
+}
+
+/* A page that belongs into the other slot was written to the wrong place. */
+Test(log_meta, refuses_a_misdirected_page)
+{
+    const char *why;
+    make(&slots[0], 13);
+    make(&slots[1], 11);
+    cr_assert_eq(meta_choose(slots, &why), 1);
+}
+
+/* The newest slot decides about releases: an older release must not go on below it. */
+Test(log_meta, newer_release_stops)
+{
+    const char *why;
+    make_both(12);
+    page_seal(&slots[0], META_MAGIC, META_VERSION + 1);
+    cr_assert_eq(meta_choose(slots, &why), XD_FORMAT_UNKNOWN);
+    make_both(12);
+    page_seal(&slots[1], META_MAGIC, META_VERSION + 1);
+    cr_assert_eq(meta_choose(slots, &why), 0, "an older slot of a newer release is history");
+}
+
+/* Two whole slots of different logs are not one meta. */
+Test(log_meta, refuses_slots_of_two_logs)
+{
+    const char *why;
+    make_both(12);
+    slots[1].log_uuid[0] ^= 1;
+    meta_seal(&slots[1]);
+    cr_assert_eq(meta_choose(slots, &why), XD_LOG_CORRUPT);
+}
+
+/* Fields that no writer leaves are refused although the hash is right. */
+Test(log_meta, rules_hold_under_a_valid_hash)
+{
+    const char *why;
+    make(&slots[0], 12);
+    cr_assert_eq(meta_check(&slots[0], &why), 0);
+    slots[0].shard = 4;
+    page_seal(&slots[0], META_MAGIC, META_VERSION);
+    cr_assert_eq(meta_check(&slots[0], &why), XD_LOG_CORRUPT);
+    make(&slots[0], 12);
+    slots[0].epoch_sequence = 0;
+    page_seal(&slots[0], META_MAGIC, META_VERSION);
+    cr_assert_eq(meta_check(&slots[0], &why), XD_LOG_CORRUPT);
+    make(&slots[0], 12);
+    slots[0].epoch_position = 4096;
+    page_seal(&slots[0], META_MAGIC, META_VERSION);
+    cr_assert_eq(meta_check(&slots[0], &why), XD_LOG_CORRUPT);
+    make(&slots[0], 12);
+    slots[0].reserved1[3951] = 1;
+    page_seal(&slots[0], META_MAGIC, META_VERSION);
+    cr_assert_eq(meta_check(&slots[0], &why), XD_LOG_CORRUPT);
+}
+
+/* The first 144 bytes are those of docs/DISK_FORMAT.md; the rest is zero. */
+Test(log_meta, matches_the_golden_vector)
+{
+    uint8_t golden[256];
+    make(&slots[0], 12);
+    size_t bytes = fenced_dump(DISK_FORMAT_MD, "meta", golden, sizeof(golden));
+    cr_assert_eq(bytes, 144);
+    cr_assert_arr_eq((uint8_t *)&slots[0], golden, bytes);
+}
