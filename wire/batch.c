@@ -14,8 +14,6 @@
  */
 #include "wire/batch.h"
 
-#include <string.h>
-
 #include "wire/bytes.h"
 #include "wire/checksum.h"
 #include "wire/compress.h"
@@ -23,6 +21,8 @@
 #include "wire/limits.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
+
+#include <string.h>
 
 static_assert(XD_BATCH_RECORDS_MAX == UINT16_MAX, "the record count's type carries its limit");
 static_assert(XD_BATCH_BYTES_MAX <= INT32_MAX, "a batch size fits the status word");
@@ -228,7 +228,9 @@ void xd_batch_seal(struct xd_batch_header *h, uint32_t batch_bytes)
 int xd_batch_body(const struct xd_batch_header *h, uint8_t *scratch, size_t scratch_bytes,
                   const uint8_t **ret_body)
 {
+    XD_ASSERT(is_aligned(h));
     XD_ASSERT(check_size(h->batch_bytes) == 0);
+    XD_ASSERT(scratch != NULL || scratch_bytes == 0);
     XD_ASSERT(ret_body != NULL);
     const uint8_t *body = (const uint8_t *)h + XD_BATCH_HEADER_BYTES;
     switch (h->codec) {

@@ -11,6 +11,8 @@
  */
 #include "wire/checksum.h"
 
+#include "wire/xassert.h"
+
 #include <assert.h>
 #include <stddef.h>
 
@@ -19,8 +21,6 @@
 #if defined(__x86_64__)
 #include <xxh_x86dispatch.h>
 #endif
-
-#include "wire/xassert.h"
 
 static_assert(sizeof(XXH3_state_t) == sizeof(struct xd_xxh3_state), "the library's state fits");
 static_assert(_Alignof(XXH3_state_t) == _Alignof(struct xd_xxh3_state), "and is aligned");

@@ -8,12 +8,12 @@
  */
 #include "wire/frame.h"
 
-#include <assert.h>
-#include <string.h>
-
 #include "wire/limits.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
+
+#include <assert.h>
+#include <string.h>
 
 /* The header as it lies in the stream. */
 struct frame_header {
@@ -63,7 +63,8 @@ int xd_frame_decode(const uint8_t *data, size_t bytes, uint32_t length_max,
 
 void xd_frame_encode(const struct xd_frame *frame, uint8_t *ret_data)
 {
-    XD_ASSERT(frame != NULL && ret_data != NULL);
+    XD_ASSERT(frame != NULL);
+    XD_ASSERT(ret_data != NULL);
     XD_ASSERT(frame->length <= XD_FRAME_BYTES_HARD_MAX);
     XD_ASSERT(frame->op != 0);
     XD_ASSERT(frame->version != 0);

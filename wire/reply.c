@@ -13,12 +13,12 @@
  */
 #include "wire/request.h"
 
-#include <errno.h>
-
 #include "wire/bytes.h"
 #include "wire/route.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
+
+#include <errno.h>
 
 static int refuse(const char *field, const char **ret_field)
 {
@@ -35,6 +35,10 @@ static int check_alignment(const uint8_t *p, const char **ret_field)
 int xd_reply_decode(const uint8_t *payload, size_t bytes, struct xd_reply_head *ret_head,
                     struct xd_text *ret_detail, const uint8_t **ret_body, size_t *ret_body_bytes)
 {
+    XD_ASSERT(ret_head != NULL);
+    XD_ASSERT(ret_detail != NULL);
+    XD_ASSERT(ret_body != NULL);
+    XD_ASSERT(ret_body_bytes != NULL);
     struct xd_reply_head head;
     struct xd_reader reader = xd_reader_init(payload, bytes);
 
@@ -83,6 +87,8 @@ int xd_reply_encode(const struct xd_reply_head *head, const char *detail, uint8_
 int xd_hello_reply_decode(const uint8_t *p, size_t bytes, struct xd_hello_reply *ret,
                           const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_hello_reply hello;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -197,6 +203,8 @@ static int check_catalog_counts(const struct xd_catalog_reply *fixed, size_t row
 int xd_catalog_reply_decode(const uint8_t *p, size_t bytes, struct xd_catalog_view *ret,
                             const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_catalog_view view;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -239,6 +247,8 @@ static int check_chains(const struct xd_open_chain *chains, uint32_t count, cons
 int xd_open_reply_decode(const uint8_t *p, size_t bytes, struct xd_open_view *ret,
                          const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_open_view view;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -267,6 +277,9 @@ int xd_open_reply_decode(const uint8_t *p, size_t bytes, struct xd_open_view *re
 int xd_read_reply_decode(const uint8_t *p, size_t bytes, struct xd_read_reply *ret,
                          const uint8_t **ret_batches, const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_batches != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_read_reply reply;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -315,6 +328,8 @@ static int check_ack(const struct xd_ack *ack, const char **ret_field)
 
 int xd_ack_decode(const uint8_t *p, size_t bytes, struct xd_ack_view *ret, const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_ack_view view;
     struct xd_reader reader = xd_reader_init(p, bytes);
 

@@ -13,13 +13,13 @@
  */
 #include "wire/request.h"
 
-#include <errno.h>
-
 #include "wire/batch.h"
 #include "wire/bytes.h"
 #include "wire/frame.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
+
+#include <errno.h>
 
 static const struct xd_op_row op_rows[] = {
 #define X(name, op, version, direction, permission, before_hello, text)                            \
@@ -111,6 +111,8 @@ static int read_name(struct xd_reader *reader, const char *field, int may_be_emp
 int xd_hello_decode(const uint8_t *p, size_t bytes, struct xd_hello_request *ret,
                     const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_hello_request hello;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -153,6 +155,8 @@ static int check_open(const struct xd_open *open, const char **ret_field)
 int xd_open_decode(const uint8_t *p, size_t bytes, struct xd_open_request *ret,
                    const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_open_request open;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -200,9 +204,11 @@ static int check_produce_batches(struct xd_reader *reader, uint32_t batch_count,
     return xd_reader_end(reader, ret_field);
 }
 
-int xd_produce_decode(const uint8_t *p, size_t bytes, struct xd_produce_head *ret,
-                      const char **ret_field)
+int xd_produce_head_decode(const uint8_t *p, size_t bytes, struct xd_produce_head *ret,
+                           const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_produce_head head;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -215,6 +221,19 @@ int xd_produce_decode(const uint8_t *p, size_t bytes, struct xd_produce_head *re
         return xd_refuse(XD_FIELD_INVALID, "batch_count", ret_field);
     if (head.durability >= XD_DURABILITY_COUNT)
         return xd_refuse(XD_FIELD_INVALID, "durability", ret_field);
+    *ret = head;
+    return 0;
+}
+
+int xd_produce_decode(const uint8_t *p, size_t bytes, struct xd_produce_head *ret,
+                      const char **ret_field)
+{
+    struct xd_produce_head head;
+    int status = xd_produce_head_decode(p, bytes, &head, ret_field);
+    if (status < 0)
+        return status;
+    struct xd_reader reader = xd_reader_init(p, bytes);
+    reader.at = sizeof(head);
     status = check_produce_batches(&reader, head.batch_count, ret_field);
     if (status < 0)
         return status;
@@ -224,6 +243,8 @@ int xd_produce_decode(const uint8_t *p, size_t bytes, struct xd_produce_head *re
 
 int xd_close_decode(const uint8_t *p, size_t bytes, struct xd_close *ret, const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_close close;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -241,6 +262,8 @@ int xd_close_decode(const uint8_t *p, size_t bytes, struct xd_close *ret, const 
 
 int xd_read_decode(const uint8_t *p, size_t bytes, struct xd_read *ret, const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_read read;
     struct xd_reader reader = xd_reader_init(p, bytes);
 
@@ -263,6 +286,8 @@ int xd_read_decode(const uint8_t *p, size_t bytes, struct xd_read *ret, const ch
 int xd_admin_decode(const uint8_t *p, size_t bytes, struct xd_admin_request *ret,
                     const char **ret_field)
 {
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
     struct xd_admin_request admin;
     struct xd_reader reader = xd_reader_init(p, bytes);
 

@@ -307,6 +307,9 @@ int xd_hello_decode(const uint8_t *p, size_t bytes, struct xd_hello_request *ret
                     const char **ret_field);
 int xd_open_decode(const uint8_t *p, size_t bytes, struct xd_open_request *ret,
                    const char **ret_field);
+/* The head alone, for a receiver whose batches lie in pieces; `bytes` may end behind the head. */
+int xd_produce_head_decode(const uint8_t *p, size_t bytes, struct xd_produce_head *ret,
+                           const char **ret_field);
 int xd_produce_decode(const uint8_t *p, size_t bytes, struct xd_produce_head *ret,
                       const char **ret_field);
 int xd_close_decode(const uint8_t *p, size_t bytes, struct xd_close *ret, const char **ret_field);

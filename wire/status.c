@@ -10,12 +10,12 @@
  */
 #include "wire/status.h"
 
+#include "wire/xassert.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-
-#include "wire/xassert.h"
 
 /* One row of status.def. */
 struct status_row {
