@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From options to the structs of shard and env; see setup.h.
+ */
+#include "broker/setup.h"
+
+#include "broker/io/address.h"
+#include "broker/version.h"
+#include "wire/route.h"
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DATA_HERE "crossdock-data"
+#define DATA_ROOT "/var/lib/crossdock"
+
+/* Files besides segments: meta, checkpoints, quarantine; and segments of an earlier, larger
+ * retention. */
+#define FILES_EXTRA 64u
+
+static int refuse(const struct config *config, enum config_option option, const char *expected,
+                  char *why)
+{
+    snprintf(why, CONFIG_WHY_BYTES, "%s: %s = '%.300s': %s", config_origin(config, option),
+             config_row(option)->name, config_text(config, option), expected);
+    return XD_OPTION_INVALID;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+static bool stays_on_host(const struct address *address)
+{
+    static const struct in6_addr loopback6 = IN6ADDR_LOOPBACK_INIT;
+    switch (address->socket.any.sa_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET:
+        return ntohl(address->socket.in.sin_addr.s_addr) >> 24 == 127;
+    default:
+        return memcmp(&address->socket.in6.sin6_addr, &loopback6, sizeof loopback6) == 0;
+    }
+}
+
+static int make_addresses(const struct config *config, struct setup *setup, char *why)
+{
+    char text[CONFIG_TEXT_BYTES_MAX];
+    bool insecure = config_number(config, OPTION_server_insecure) != 0;
+    uint32_t count = 0;
+    for (; config_element(config, OPTION_server_listen, count, text, sizeof text); count++) {
+        struct address address;
+        XD_ASSERT(count < SETUP_ADDRESSES_MAX);
+        if (strlen(text) >= ENV_ADDRESS_BYTES_MAX || address_parse(text, &address) < 0)
+            return refuse(config, OPTION_server_listen,
+                          "expected 127.0.0.1:7700, [::1]:7700 or unix:/path", why);
+        if (!insecure && !stays_on_host(&address))
+            return refuse(config, OPTION_server_listen,
+                          "plain text beyond this host needs server.insecure = yes (--insecure)",
+                          why);
+        snprintf(setup->addresses[count], ENV_ADDRESS_BYTES_MAX, "%.*s",
+                 (int)ENV_ADDRESS_BYTES_MAX - 1, text);
+        setup->address_list[count] = setup->addresses[count];
+    }
+    setup->shard.addresses = setup->address_list;
+    setup->shard.address_count = count;
+    return 0;
+}
+
+void setup_pin_addresses(struct setup *setup, char (*bound)[ENV_ADDRESS_BYTES_MAX])
+{
+    for (uint32_t i = 0; i < setup->shard.address_count; i++)
+        memcpy(setup->addresses[i], bound[i], ENV_ADDRESS_BYTES_MAX);
+}
+
+/* ---- topics ---------------------------------------------------------------------------------- */
+
+/* "stock:sku:8" into slot `index`. */
+static bool parse_topic(const char *text, struct setup *setup, uint32_t index)
+{
+    unsigned width;
+    char end;
+    size_t name_bytes = strcspn(text, ":");
+    const char *strategy = text + name_bytes + (text[name_bytes] == ':');
+    size_t strategy_bytes = strcspn(strategy, ":");
+    if (name_bytes > XD_NAME_BYTES_MAX || strategy[strategy_bytes] != ':')
+        return false;
+    int number = xd_strategy_find(strategy, (uint32_t)strategy_bytes);
+    if (number < 0 || sscanf(strategy + strategy_bytes + 1, "%3u%c", &width, &end) != 1 ||
+        width < 1 || width > XD_PARTITION_WIDTH_MAX ||
+        xd_name_check((struct xd_text){text, (uint32_t)name_bytes}) < 0)
+        return false;
+    snprintf(setup->topic_names[index], sizeof setup->topic_names[index], "%.*s", (int)name_bytes,
+             text);
+    setup->topics[index] = (struct shard_topic){
+        .name = setup->topic_names[index], .strategy = (uint32_t)number, .width = width};
+    return true;
+}
+
+static int make_topics(const struct config *config, struct setup *setup, char *why)
+{
+    char text[CONFIG_TEXT_BYTES_MAX];
+    uint32_t count = 0;
+    uint64_t width = 0;
+    for (; config_element(config, OPTION_catalog_topics, count, text, sizeof text); count++) {
+        XD_ASSERT(count < SETUP_TOPICS_MAX);
+        if (!parse_topic(text, setup, count))
+            return refuse(config, OPTION_catalog_topics,
+                          "expected name:strategy:width by commas; strategies are sku, "
+                          "sku+location, location, order, hu, key; widths 1 to 64",
+                          why);
+        for (uint32_t i = 0; i < count; i++)
+            if (strcmp(setup->topic_names[i], setup->topic_names[count]) == 0)
+                return refuse(config, OPTION_catalog_topics, "a topic stands there twice", why);
+        width += setup->topics[count].width;
+    }
+    if (width > (uint64_t)config_number(config, OPTION_catalog_partitions_max))
+        return refuse(config, OPTION_catalog_topics, "more partitions than catalog.partitions_max",
+                      why);
+    setup->shard.topics = setup->topics;
+    setup->shard.topic_count = count;
+    return 0;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static uint32_t number32(const struct config *config, enum config_option option)
+{
+    int64_t number = config_number(config, option);
+    XD_ASSERT(number >= 0 && number <= UINT32_MAX);
+    return (uint32_t)number;
+}
+
+static uint64_t number64(const struct config *config, enum config_option option)
+{
+    XD_ASSERT(config_number(config, option) >= 0);
+    return (uint64_t)config_number(config, option);
+}
+
+static void make_log(const struct config *config, struct log_options *log)
+{
+    log->segment_bytes = number64(config, OPTION_log_segment_bytes);
+    log->tail_bytes = number64(config, OPTION_log_tail_bytes);
+    log->retention_bytes = number64(config, OPTION_log_retention_bytes);
+    log->retention_us = config_number(config, OPTION_log_retention_time);
+    log->sync = (enum log_sync)config_number(config, OPTION_log_sync);
+    log->index_bytes = number64(config, OPTION_log_index_bytes);
+    log->checkpoint_every_bytes = number64(config, OPTION_log_checkpoint_every_bytes);
+    log->disk_low_bytes = number64(config, OPTION_log_disk_low_bytes);
+    log->writes_inflight_max = number32(config, OPTION_log_writes_inflight_max);
+    log->write_group_bytes = number32(config, OPTION_log_write_group_bytes);
+    log->mark_idle_ms = number32(config, OPTION_log_mark_idle_ms);
+    log->read_cache_extents = number32(config, OPTION_log_read_cache_extents);
+}
+
+static void make_net(const struct config *config, struct setup *setup)
+{
+    struct net_options *net = &setup->shard.net;
+    net->connections_max = number32(config, OPTION_net_connections_max);
+    net->frame_bytes_max = number32(config, OPTION_net_frame_bytes_max);
+    net->out_chunk_count = number32(config, OPTION_net_out_chunk_count);
+    net->frame_timeout_ms = number32(config, OPTION_net_frame_timeout_ms);
+    net->hello_timeout_ms = number32(config, OPTION_net_hello_timeout_ms);
+    net->send_timeout_ms = number32(config, OPTION_net_send_timeout_ms);
+    net->recv_buffers_max = number32(config, OPTION_net_receive_buffers);
+    setup->env.connections_max = net->connections_max;
+    setup->env.buffer_count = net->recv_buffers_max;
+    setup->env.buffer_bytes = number32(config, OPTION_net_receive_buffer_bytes);
+}
+
+static void make_shard(const struct config *config, struct shard_options *shard)
+{
+    shard->sessions.channels_max = number32(config, OPTION_produce_channels_max);
+    shard->sessions.chains_max = number32(config, OPTION_produce_chains_max);
+    shard->facilities_max = number32(config, OPTION_catalog_facilities_max);
+    shard->partitions_max = number32(config, OPTION_catalog_partitions_max);
+    shard->acks_max = number32(config, OPTION_produce_acks_max);
+    shard->waiters_max = number32(config, OPTION_read_waiters_max);
+    shard->connection_bytes = number32(config, OPTION_produce_connection_bytes);
+    shard->stall_ms = number32(config, OPTION_produce_stall_ms);
+    shard->default_durability =
+        (enum xd_durability)config_number(config, OPTION_produce_default_durability);
+    shard->version = version_release();
+    shard->commit = version_commit();
+}
+
+/* Options that only make sense together. */
+static int check_together(const struct config *config, char *why)
+{
+    uint64_t segment = number64(config, OPTION_log_segment_bytes);
+    uint64_t retention = number64(config, OPTION_log_retention_bytes);
+    if (retention != 0 && retention < 4 * segment)
+        return refuse(config, OPTION_log_retention_bytes,
+                      "expected 0 or at least four times log.segment_bytes", why);
+    if (retention / segment > ENV_URING_FILES_MAX - FILES_EXTRA)
+        return refuse(config, OPTION_log_retention_bytes,
+                      "more than 4000 segments; raise log.segment_bytes", why);
+    return 0;
+}
+
+static uint32_t files_needed(const struct log_options *log)
+{
+    uint64_t files = log->retention_bytes / log->segment_bytes + FILES_EXTRA;
+    bool unlimited = log->retention_bytes == 0 || files > ENV_URING_FILES_MAX;
+    return unlimited ? ENV_URING_FILES_MAX : (uint32_t)files;
+}
+
+const char *setup_data_default(const char *state_directory, bool root)
+{
+    if (state_directory != NULL && state_directory[0] == '/')
+        return state_directory;
+    return root ? DATA_ROOT : DATA_HERE;
+}
+
+int setup_make(const struct config *config, const char *data_default, struct setup *ret_setup,
+               char *why)
+{
+    struct setup *setup = ret_setup;
+    const char *data = config_text(config, OPTION_server_data);
+    memset(setup, 0, sizeof *setup);
+    shard_options_init(&setup->shard);
+    env_uring_options_init(&setup->env);
+    int status = check_together(config, why);
+    if (status == 0)
+        status = make_addresses(config, setup, why);
+    if (status == 0)
+        status = make_topics(config, setup, why);
+    if (status < 0)
+        return status;
+    make_log(config, &setup->shard.log);
+    make_net(config, setup);
+    make_shard(config, &setup->shard);
+    snprintf(setup->data, sizeof setup->data, "%s", data[0] != '\0' ? data : data_default);
+    setup->env.folder = setup->data;
+    setup->env.files_max = files_needed(&setup->shard.log);
+    config_json(config, setup->config_json, sizeof setup->config_json);
+    setup->shard.config_json = setup->config_json;
+    setup->cpu = (int32_t)config_number(config, OPTION_process_cpu);
+    setup->memory_lock = config_number(config, OPTION_process_mlock) != 0;
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a configuration means: the options of shard and env, addresses, start-up topics, folder.
+ *
+ * Normal path: setup_make, then `shard` and `env` are ready to be used as long as the setup lives.
+ * Failure path: XD_OPTION_INVALID with `why`: an address or topic that does not parse, options that
+ * contradict each other, plain text beyond this host without leave.
+ * Must not open anything.
+ */
+#ifndef CROSSDOCK_BROKER_SETUP_H
+#define CROSSDOCK_BROKER_SETUP_H
+
+#include "broker/config.h"
+#include "broker/config_print.h"
+#include "broker/io/env_uring.h"
+#include "broker/shard/shard.h"
+
+#define SETUP_ADDRESSES_MAX 8u
+#define SETUP_TOPICS_MAX 64u
+
+struct setup {
+    struct shard_options shard;   /* borrows from the fields below */
+    struct env_uring_options env; /* signals are not in it */
+    char data[CONFIG_TEXT_BYTES_MAX];
+    char addresses[SETUP_ADDRESSES_MAX][ENV_ADDRESS_BYTES_MAX];
+    const char *address_list[SETUP_ADDRESSES_MAX];
+    char topic_names[SETUP_TOPICS_MAX][XD_NAME_BYTES_MAX + 1];
+    struct shard_topic topics[SETUP_TOPICS_MAX];
+    char config_json[CONFIG_JSON_BYTES_MAX];
+    int32_t cpu;      /* to bind to, -1 = none */
+    bool memory_lock; /* process.mlock */
+};
+
+/* Data folder when server.data is empty: `state_directory`, which the service manager gives, else
+ * by `root`, whether the process runs as root. */
+const char *setup_data_default(const char *state_directory, bool root);
+/* 0 or XD_OPTION_INVALID with `why` (CONFIG_WHY_BYTES). `data_default` is copied. */
+int setup_make(const struct config *config, const char *data_default, struct setup *ret_setup,
+               char *why);
+/* The addresses that were bound take the place of those asked for, so that a second opening in the
+ * same process keeps the ports. */
+void setup_pin_addresses(struct setup *setup, char (*bound)[ENV_ADDRESS_BYTES_MAX]);
+
+#endif
