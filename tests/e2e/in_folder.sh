@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# in_folder.sh PROGRAM [ARGUMENT...]: runs the program in a new folder, which is removed when it
+# succeeds. After a failure its path is printed and it stays: data and log of the broker lie there.
+# The folder is made in the current one, so that data lands on the disk of the build directory.
+set -eu
+
+program=$(realpath "$1")
+shift
+# Paths of programs among the arguments must survive the change of folder.
+count=$#
+while [ "$count" -gt 0 ]; do
+    argument=$1
+    shift
+    case $argument in
+    */*) [ ! -e "$argument" ] || argument=$(realpath "$argument") ;;
+    esac
+    set -- "$@" "$argument"
+    count=$((count - 1))
+done
+
+folder=$(mktemp -d "$PWD/e2e.XXXXXX")
+cd "$folder"
+status=0
+"$program" "$@" || status=$?
+cd ..
+if [ "$status" -eq 0 ]; then
+    rm -rf "$folder"
+else
+    echo "exit status $status; what it left lies in $folder"
+fi
+exit "$status"
