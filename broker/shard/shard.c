@@ -378,6 +378,8 @@ static void update_state(struct shard *shard)
         shard->state = ADMIN_STATE_FENCED;
     else if (shard->stage >= STAGE_STOPPING)
         shard->state = ADMIN_STATE_DRAINING;
+    else if (log_disk_low(shard->log))
+        shard->state = ADMIN_STATE_READ_ONLY;
     else if (shard->stall_retry_ns != 0)
         shard->state = ADMIN_STATE_THROTTLING;
     else
@@ -429,7 +431,8 @@ static void stop_further(struct shard *shard)
 {
     if (shard->stage != STAGE_STOPPING)
         return;
-    bool answered = list_empty(&shard->waiting) && list_empty(&shard->dirty);
+    bool answered = log_fenced(shard->log) != 0 ||
+                    (list_empty(&shard->waiting) && list_empty(&shard->dirty));
     if (answered || shard->now_ns >= shard->stop_deadline_ns)
         net_close_begin(shard->net);
     if (log_closed(shard->log) && net_closed(shard->net))

@@ -65,8 +65,7 @@ uint64_t shard_bytes_needed(const struct shard_options *options);
  *   shard_open          takes `memory`, opens the log
  *   shard_recover_step  0 when recovered, 1 while there is more (call again), or a status
  *   shard_listen        binds the addresses; turns may follow
- * On failure `why` (XD_DETAIL_BYTES_MAX) says what, where and what to do; shard_close still has to
- * be called. */
+ * On failure `why` (XD_DETAIL_BYTES_MAX) says what, where and what to do. */
 int shard_open(struct env *env, void *memory, uint64_t memory_bytes,
                const struct shard_options *options, struct shard **ret_shard, char *why);
 int shard_recover_step(struct shard *shard, char *why);
@@ -83,7 +82,9 @@ int shard_turn(struct shard *shard, uint64_t wait_until_ns, struct env_event *re
 /* Stops accepting, answers what is in flight, marks and flushes the log. */
 void shard_stop(struct shard *shard);
 bool shard_stopped(const struct shard *shard);
-/* Closes files and connections without ceremony. Accepts NULL. */
+/* Closes files: after shard_stopped(), or when opening or recovery failed. A shard that was serving
+ * and did not stop has operations in flight, whose memory and files are the env's: close the env
+ * instead. Accepts NULL. */
 void shard_close(struct shard *shard);
 
 /* ---- what its owner reports ------------------------------------------------------------------ */

@@ -277,9 +277,8 @@ static inline void model_rebuild(struct chain_model *model, struct session_kit *
     uint32_t from = 0;
     kit_begin(ret_kit, MODEL_CHANNELS, MODEL_CHANNELS * MODEL_PARTITIONS, prng_next(&model->prng));
     if (from_checkpoint && model->checkpoint_bytes > 0) {
-        cr_assert_eq(
-            session_load(&ret_kit->sessions, model->checkpoint, model->checkpoint_bytes),
-            (int64_t)model->checkpoint_bytes);
+        cr_assert_eq(session_load(&ret_kit->sessions, model->checkpoint, model->checkpoint_bytes),
+                     (int64_t)model->checkpoint_bytes);
         from = model->checkpoint_at;
     }
     for (uint32_t i = from; i < count; i++)
@@ -289,8 +288,8 @@ static inline void model_rebuild(struct chain_model *model, struct session_kit *
 /* The process dies; some of what was staged had become durable. */
 static inline void model_crash(struct chain_model *model)
 {
-    model->count = model->applied +
-                   (uint32_t)prng_below(&model->prng, model->count - model->applied + 1);
+    model->count =
+        model->applied + (uint32_t)prng_below(&model->prng, model->count - model->applied + 1);
     kit_end(&model->kit);
     model_rebuild(model, &model->kit, true, model->count);
     model->applied = model->count;

@@ -302,6 +302,8 @@ static void memory_clear(struct sim_process *process)
         int status = madvise(process->memory, process->memory_used, MADV_DONTNEED);
 
         XD_ASSERT(status == 0);
+        /* What the process has poisoned (its pools) would stay so in the next mapping here. */
+        buffer_unpoison(process->memory, process->memory_used);
     }
     process->memory_used = 0;
 }

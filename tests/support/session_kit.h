@@ -16,9 +16,9 @@
 struct session_kit {
     struct sessions sessions;
     struct arena arena;
-    void *memory;                      /* of the arena */
-    char detail[XD_DETAIL_BYTES_MAX];  /* of the newest open */
-    struct control_session entry;      /* of the newest open that was accepted */
+    void *memory;                     /* of the arena */
+    char detail[XD_DETAIL_BYTES_MAX]; /* of the newest open */
+    struct control_session entry;     /* of the newest open that was accepted */
 };
 
 static inline void kit_begin(struct session_kit *kit, uint32_t channels_max, uint32_t chains_max,

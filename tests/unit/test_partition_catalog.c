@@ -16,8 +16,8 @@ Test(partition_catalog, numbers_partitions_in_the_sequence_of_entries)
 {
     struct catalog_kit kit;
     kit_begin(&kit, 8, 64);
-    cr_assert_eq(kit_topic(&kit, "stock", XD_STRATEGY_SKU, 4), 1); /* global: 0..3 */
-    cr_assert_eq(kit_facility(&kit, "DC07"), 1);                   /* stock: 4..7 */
+    cr_assert_eq(kit_topic(&kit, "stock", XD_STRATEGY_SKU, 4), 1);   /* global: 0..3 */
+    cr_assert_eq(kit_facility(&kit, "DC07"), 1);                     /* stock: 4..7 */
     cr_assert_eq(kit_topic(&kit, "order", XD_STRATEGY_ORDER, 2), 1); /* 8..9, DC07 10..11 */
     cr_assert_eq(kit_facility(&kit, "DC08"), 1); /* stock 12..15, order 16..17 */
     cr_assert_eq(catalog_placement(&kit.catalog, 1, 0), 0);
@@ -44,7 +44,8 @@ Test(partition_catalog, finds_objects_by_number_and_name)
     kit_begin(&kit, 8, 64);
     kit_topic(&kit, "stock", XD_STRATEGY_SKU, 4);
     kit_facility(&kit, "DC07");
-    cr_assert_eq(catalog_topic_find(&kit.catalog, text_of("stock")), catalog_topic(&kit.catalog, 1));
+    cr_assert_eq(catalog_topic_find(&kit.catalog, text_of("stock")),
+                 catalog_topic(&kit.catalog, 1));
     cr_assert_null(catalog_topic_find(&kit.catalog, text_of("stoc")));
     cr_assert_null(catalog_topic_find(&kit.catalog, text_of("")));
     cr_assert_null(catalog_topic(&kit.catalog, 0));
@@ -57,7 +58,8 @@ Test(partition_catalog, finds_objects_by_number_and_name)
     kit_end(&kit);
 }
 
-/* A wish that is fulfilled already needs no entry; the same name with other properties is EXISTS. */
+/* A wish that is fulfilled already needs no entry; the same name with other properties is EXISTS.
+ */
 Test(partition_catalog, a_second_wish_for_the_same_needs_no_entry)
 {
     struct catalog_kit kit;
@@ -86,8 +88,8 @@ Test(partition_catalog, refuses_wishes_outside_the_rules)
     cr_assert_eq(kit_topic(&kit, "t", XD_STRATEGY_SKU, 17), XD_CATALOG_FULL);
     cr_assert_eq(kit_topic(&kit, "t", XD_STRATEGY_SKU, 6), 1);
     cr_assert_eq(kit_facility(&kit, "no name"), XD_NAME_INVALID);
-    cr_assert_eq(kit_facility(&kit, "DC1"), 1); /* 12 partitions */
-    cr_assert_eq(kit_facility(&kit, "DC2"), XD_CATALOG_FULL); /* facilities */
+    cr_assert_eq(kit_facility(&kit, "DC1"), 1);                              /* 12 partitions */
+    cr_assert_eq(kit_facility(&kit, "DC2"), XD_CATALOG_FULL);                /* facilities */
     cr_assert_eq(kit_topic(&kit, "u", XD_STRATEGY_SKU, 3), XD_CATALOG_FULL); /* 6 > 4 left */
     cr_assert_eq(kit_topic(&kit, "u", XD_STRATEGY_SKU, 2), 1);
     cr_assert_eq(kit.catalog.partition_count, 16);
@@ -207,12 +209,12 @@ static void random_history(struct catalog_kit *kit, uint64_t seed)
         } else if (kit->catalog.partition_count > 0) {
             uint32_t number = (uint32_t)prng_below(&prng, kit->catalog.partition_count);
             const struct partition *partition = catalog_partition(&kit->catalog, number);
-            struct xd_batch_header batch = {
-                .partition = number,
-                .base_offset = partition->durable,
-                .record_count = (uint16_t)(1 + prng_below(&prng, 9)),
-                .append_time_us = partition->durable_time_us + (int64_t)prng_below(&prng, 3),
-                .batch_bytes = 200};
+            struct xd_batch_header batch = {.partition = number,
+                                            .base_offset = partition->durable,
+                                            .record_count = (uint16_t)(1 + prng_below(&prng, 9)),
+                                            .append_time_us = partition->durable_time_us +
+                                                              (int64_t)prng_below(&prng, 3),
+                                            .batch_bytes = 200};
             cr_assert_eq(catalog_apply(&kit->catalog, &batch, &why), 0);
         }
     }

@@ -22,13 +22,13 @@ static void check_begin(struct check *check)
     kit_begin(&check->kit, 4, 64);
     kit_topic(&check->kit, "stock", XD_STRATEGY_SKU, 4);
     kit_facility(&check->kit, "DC07");
-    check->target = (struct batch_target){.producer_id = 3,
-                                          .producer_epoch = 1,
-                                          .channel_epoch = 2,
-                                          .facility = 1,
-                                          .partition = 4 + xd_route_bucket(
-                                              batch_route_key(XD_STRATEGY_SKU, "SKU-1"), 4),
-                                          .strategy = XD_STRATEGY_SKU};
+    check->target = (struct batch_target){
+        .producer_id = 3,
+        .producer_epoch = 1,
+        .channel_epoch = 2,
+        .facility = 1,
+        .partition = 4 + xd_route_bucket(batch_route_key(XD_STRATEGY_SKU, "SKU-1"), 4),
+        .strategy = XD_STRATEGY_SKU};
 }
 
 static struct xd_record_core *core_of(struct check *check)

@@ -98,7 +98,7 @@ Test(partition_control, refuses_a_session_body_that_breaks_a_rule)
     bad[3].source_bytes = 0;
     bad[4].name_bytes = XD_NAME_BYTES_MAX + 1;
     bad[5].source[1] = ' ';
-    bad[6].name[20] = 'x'; /* behind its end */
+    bad[6].name[20] = 'x';   /* behind its end */
     bad[7].source_bytes = 2; /* the third character is behind its end */
     cr_assert_eq(decode_session(&good), 0);
     for (size_t i = 0; i < 8; i++)
@@ -116,7 +116,8 @@ static int decode_config(const struct control_config *body)
     return status;
 }
 
-/* Objects, strategies and widths outside their set are refused; a facility has neither of the two. */
+/* Objects, strategies and widths outside their set are refused; a facility has neither of the two.
+ */
 Test(partition_control, refuses_a_config_body_that_breaks_a_rule)
 {
     struct control_config good = topic_body();

@@ -118,7 +118,7 @@ Test(produce_session, compares_the_memory_of_an_open_with_what_is_staged)
         uint64_t acked, assigned;
         int status;
     } rows[] = {
-        {11, 11, XD_ACKED_MISSING}, {11, 20, XD_ACKED_MISSING}, {0, 9, XD_SEQUENCE_REGRESSED},
+        {11, 11, XD_ACKED_MISSING},    {11, 20, XD_ACKED_MISSING},    {0, 9, XD_SEQUENCE_REGRESSED},
         {9, 9, XD_SEQUENCE_REGRESSED}, {0, 0, XD_SEQUENCE_REGRESSED},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

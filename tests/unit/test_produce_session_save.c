@@ -61,6 +61,14 @@ Test(produce_session_save, a_loaded_state_knows_the_newest_batches)
     struct xd_open_request request = open_of("b");
     request.fixed.producer_epoch = 1;
     cr_assert_eq(kit_open(&kit, &request, 0), 0);
+    request = open_of("a"); /* memories are compared with what was loaded */
+    request.fixed.flags = 0;
+    request.fixed.assigned_sequence = 80;
+    cr_assert_eq(kit_open(&kit, &request, 0), XD_SEQUENCE_REGRESSED);
+    request.fixed.acked_sequence = request.fixed.assigned_sequence = 82;
+    cr_assert_eq(kit_open(&kit, &request, 0), XD_ACKED_MISSING);
+    request.fixed.acked_sequence = request.fixed.assigned_sequence = 81;
+    cr_assert_eq(kit_open(&kit, &request, 0), 1);
     kit_end(&kit);
 }
 

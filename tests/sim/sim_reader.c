@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The reader: reads anywhere at any time and remembers what it was served, because nothing that was
+ * served once may ever change or vanish. Now and then it creates a topic instead.
+ */
+#include "tests/sim/sim_run.h"
+
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Remembers a batch, or compares with what was served before. */
+static void see(struct run *run, const struct xd_batch_header *batch)
+{
+    XD_ASSERT(batch->partition < RUN_PARTITIONS);
+    struct seen *seen = &run->reader.seen[batch->partition];
+    if (batch->base_offset >= seen->max) {
+        uint64_t max = 2 * batch->base_offset + 1024;
+        seen->hash = realloc(seen->hash, max * sizeof *seen->hash);
+        XD_ASSERT(seen->hash != NULL);
+        memset(seen->hash + seen->max, 0, (max - seen->max) * sizeof *seen->hash);
+        seen->max = max;
+    }
+    uint64_t *hash = &seen->hash[batch->base_offset];
+    if (*hash != 0 && *hash != batch->batch_xxh3)
+        RUN_FAIL(run, "partition %u offset %llu was served with other content before",
+                 batch->partition, (unsigned long long)batch->base_offset);
+    *hash = batch->batch_xxh3;
+}
+
+static void take_read(struct run *run, const uint8_t *body, size_t body_bytes)
+{
+    struct xd_read_reply reply;
+    const uint8_t *batches;
+    const char *field = "";
+    if (xd_read_reply_decode(body, body_bytes, &reply, &batches, &field) < 0)
+        return RUN_FAIL(run, "a READ reply does not decode: %s", field);
+    uint64_t next = 0;
+    for (uint32_t at = 0; at < reply.batches_bytes;) {
+        const struct xd_batch_header *batch = (const void *)(batches + at);
+        uint32_t left = reply.batches_bytes - at;
+        if (xd_batch_check_stored(batch, left, &field) < 0 || xd_batch_check_hash(batch) < 0)
+            return RUN_FAIL(run, "a batch that was served is damaged: %s", field);
+        if (batch->partition != run->reader.partition || (at > 0 && batch->base_offset != next))
+            return RUN_FAIL(run, "a READ skips from %llu to %llu", (unsigned long long)next,
+                            (unsigned long long)batch->base_offset);
+        if (at == 0 && batch->base_offset > reply.start_offset)
+            return RUN_FAIL(run, "a READ begins behind its offset");
+        see(run, batch);
+        next = batch->base_offset + batch->record_count;
+        at += xd_batch_stride(batch);
+    }
+    if (reply.batches_bytes > 0 && next != reply.next_offset)
+        RUN_FAIL(run, "a READ ends elsewhere than it says");
+    run->totals[TOTAL_READS] += reply.batches_bytes > 0;
+}
+
+static void take_reply(struct run *run, const struct wire_frame *frame)
+{
+    struct reader *reader = &run->reader;
+    struct xd_reply_head head;
+    struct xd_text detail;
+    const uint8_t *body;
+    size_t body_bytes;
+    if (xd_reply_decode(frame->payload, frame->head.length, &head, &detail, &body, &body_bytes) < 0)
+        return RUN_FAIL(run, "a reply to the reader does not decode");
+    if (frame->head.op == XD_OP_HELLO) {
+        reader->greeted = true;
+        return;
+    }
+    if (frame->head.correlation != reader->correlation)
+        return RUN_FAIL(run, "a reply that nobody waits for");
+    reader->correlation = 0;
+    if (frame->head.op == XD_OP_READ && head.status >= 0)
+        take_read(run, body, body_bytes);
+    else if (frame->head.op == XD_OP_READ && head.status != XD_OFFSET_FUTURE &&
+             xd_status_class(head.status) != XD_CLASS_BACKOFF)
+        RUN_FAIL(run, "READ: %s: %.*s", xd_status_name(head.status), (int)detail.bytes,
+                 detail.data);
+    if (frame->head.op == XD_OP_ADMIN && head.status >= 0 && reader->topic >= 0) {
+        reader->topics[reader->topic] = true;
+        run->totals[TOTAL_TOPICS]++;
+    }
+}
+
+static void ask(struct run *run)
+{
+    struct reader *reader = &run->reader;
+    char json[64];
+    if (run_chance(run, 8000)) {
+        reader->topic = (int32_t)run_below(run, RUN_TOPICS);
+        snprintf(json, sizeof json, "{\"name\":\"topic-%d\",\"width\":1}", reader->topic);
+        reader->correlation = wire_client_admin(&reader->wire, "topic create", json);
+        return;
+    }
+    reader->partition = run_below(run, 2 * (RUN_LANES + 1));
+    enum xd_seek seek = (enum xd_seek)run_below(run, XD_SEEK_COUNT);
+    uint64_t position = run_below(run, 4000);
+    if (seek == XD_SEEK_TIME)
+        position = 1700000000000000u + run_below(run, 1u << 30);
+    reader->correlation = wire_client_read(&reader->wire, reader->partition, seek, position,
+                                           1 + run_below(run, 1u << 17), run_below(run, 3) * 5);
+}
+
+void reader_act(struct run *run)
+{
+    struct reader *reader = &run->reader;
+    struct wire_frame frame;
+    if (reader->wire.id < 0) {
+        if (!run->serving || !run_chance(run, 8000) ||
+            wire_client_connect(&reader->wire, run->broker.address) < 0)
+            return;
+        wire_client_hello(&reader->wire);
+    }
+    wire_client_pump(&reader->wire);
+    while (!run_failed(run) && wire_client_next(&reader->wire, &frame))
+        if (frame.head.op != XD_OP_GOAWAY)
+            take_reply(run, &frame);
+    if (reader->wire.ended) {
+        reader_cut(run);
+        return;
+    }
+    if (reader->greeted && reader->correlation == 0 && !run->healing && run_chance(run, 20000))
+        ask(run);
+    wire_client_pump(&reader->wire);
+}
+
+void reader_cut(struct run *run)
+{
+    wire_client_leave(&run->reader.wire, true);
+    run->reader.greeted = false;
+    run->reader.correlation = 0;
+    run->reader.topic = -1;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * broker/shard/lines.c: what an operator should hear comes out as one line per event, with its
+ * values; lines that nobody took are counted, not queued without end.
+ */
+#include "broker/shard/shard.h"
+
+#include "tests/sim/shard_kit.h"
+#include "wire/status.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Asserts that a line of the event was said, with that text in it. */
+static void expect(const struct shard_kit *kit, const char *event, bool warning, const char *text)
+{
+    const struct shard_line *line = sim_broker_line(&kit->broker, event);
+    cr_assert_not_null(line, "no line %s", event);
+    cr_assert_eq(line->warning, warning, "%s", event);
+    cr_assert_not_null(strstr(line->text, text), "%s: '%s'", event, line->text);
+}
+
+/* A new folder, a peer closed for a reason, a torn tail, a storage failure. */
+Test(shard_lines, tell_what_happened)
+{
+    static struct batch_build build;
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    expect(kit, "log_created", false, "");
+    wire_client_send(&client->wire, XD_OP_PRODUCE, "", 0);
+    cr_assert(shard_kit_await_end(kit, client));
+    shard_kit_pass(kit, 5);
+    expect(kit, "connection_closed", false, "slot=1 reason=");
+
+    client = shard_kit_connect(kit, 0);
+    shard_kit_channel(kit, client, "a", "SKU-1", &channel);
+    uint64_t cuts = 0;
+    for (uint32_t i = 0; i < 60 && cuts == kit->broker.tail_cuts; i++) {
+        cuts = kit->broker.tail_cuts;
+        shard_kit_batch(&channel, "SKU-1", 20, &build);
+        shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+        wire_client_pump(&client->wire);
+        cr_assert(shard_kit_turn(kit));
+        shard_kit_restart(kit, SIM_CRASH_TORN_SECTOR);
+        client = shard_kit_connect(kit, 0);
+        shard_kit_channel(kit, client, "a", "SKU-1", &channel);
+    }
+    expect(kit, "log_tail_cut", true, "bytes=");
+
+    sim_inject(kit->broker.sim, SIM_OP_SYNC, NULL, 1, -EIO);
+    shard_kit_batch(&channel, "SKU-1", 1, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    uint32_t turns = 0;
+    while (shard_kit_turn(kit) && turns++ < 1000)
+        ;
+    cr_assert_lt(kit->status, 0);
+    expect(kit, "log_fenced", true, "error=EIO");
+    cr_assert_eq(client->ack_count, 0);
+    shard_kit_close(kit);
+}
+
+/* When nobody takes lines, the newest are lost and their number is told once. */
+Test(shard_lines, counts_lines_that_were_lost)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct shard_line line;
+    uint32_t lines = 0;
+    uint64_t lost = 0;
+    kit->broker.leave_lines = true;
+    for (uint32_t i = 0; i < 400; i++) {
+        struct kit_client *client = shard_kit_connect(kit, 0);
+        wire_client_send(&client->wire, XD_OP_PRODUCE, "", 0);
+        cr_assert(shard_kit_await_end(kit, client));
+    }
+    shard_kit_pass(kit, 5);
+    while (shard_line_next(kit->broker.shard, &line)) {
+        cr_assert_eq(lost, 0, "the count comes last");
+        if (strcmp(line.event, "lines_lost") == 0)
+            cr_assert_eq(sscanf(line.text, "count=%lu", &lost), 1);
+        else
+            lines++;
+    }
+    cr_assert_eq(lines + lost, 400);
+    cr_assert_gt(lost, 0);
+    shard_kit_close(kit);
+}

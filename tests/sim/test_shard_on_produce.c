@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * PRODUCE against a whole shard: what is acknowledged is durable, exactly once, at the offset
+ * named; what is refused leaves no trace and names its reason.
+ */
+#include "broker/shard/shard.h"
+
+#include "tests/sim/shard_kit.h"
+#include "wire/bytes.h"
+#include "wire/status.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define SKU "SKU-4711"
+
+static struct batch_build build;
+
+/* Sends what is in `build`; the outcome. */
+static struct xd_ack outcome(struct shard_kit *kit, struct kit_client *client)
+{
+    uint32_t before = client->ack_count;
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_await_acks(kit, client, before + 1);
+    return *shard_kit_last_ack(client);
+}
+
+/* Builds a batch of one record with any numbers. */
+static void build_as(const struct kit_channel *channel, uint64_t previous, uint64_t first,
+                     uint64_t last)
+{
+    batch_begin(&build, &channel->target, previous);
+    for (uint64_t i = first; i <= last; i++)
+        batch_add(&build, i, SKU, "payload", 7);
+    batch_end(&build);
+}
+
+/* A batch is appended, acknowledged with its offset, and read back as it was sent. */
+Test(shard_on_produce, acknowledges_and_serves_a_batch)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    uint64_t hash;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    struct xd_ack ack = shard_kit_produce(kit, client, &channel, SKU, 5);
+    cr_assert_eq(ack.status, 0);
+    cr_assert_eq(ack.base_offset, 0);
+    cr_assert_eq(ack.record_count, 5);
+    cr_assert_eq(ack.durability, XD_DURABILITY_FSYNC);
+    cr_assert(ack.log_index > 0);
+    ack = shard_kit_produce(kit, client, &channel, SKU, 3);
+    cr_assert_eq(ack.status, 0);
+    cr_assert_eq(ack.base_offset, 5);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 8);
+    shard_kit_close(kit);
+}
+
+/* Refusals of the chain, in the words of the table; the chain goes on where it stood. */
+Test(shard_on_produce, refuses_what_does_not_continue_the_chain)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    uint64_t hash;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    shard_kit_produce(kit, client, &channel, SKU, 10);
+    const struct {
+        uint64_t previous, first, last;
+        int status;
+        uint64_t resume;
+    } rows[] = {
+        {0, 1, 10, XD_DUPLICATE, 0},         {0, 1, 9, XD_SEQUENCE_REUSED, 10},
+        {9, 10, 12, XD_OVERLAP, 10},         {11, 12, 13, XD_OUT_OF_SEQUENCE, 10},
+        {0, 11, 12, XD_OUT_OF_SEQUENCE, 10},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        build_as(&channel, rows[i].previous, rows[i].first, rows[i].last);
+        struct xd_ack ack = outcome(kit, client);
+        cr_assert_eq(ack.status, rows[i].status, "row %zu: %s", i, xd_status_name(ack.status));
+        cr_assert_eq(ack.resume_sequence, rows[i].resume, "row %zu", i);
+        cr_assert_eq(ack.first_sequence, rows[i].first, "row %zu", i);
+    }
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1).base_offset, 10);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 11);
+    shard_kit_close(kit);
+}
+
+/* A refused batch is not overtaken by those pipelined behind it. */
+Test(shard_on_produce, batches_behind_a_refused_one_are_refused_too)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    uint64_t hash;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    for (uint32_t i = 0; i < 4; i++) {
+        shard_kit_batch(&channel, SKU, 1, &build);
+        build.bytes[build.used - 1] ^= i == 1;
+        shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    }
+    shard_kit_await_acks(kit, client, 4);
+    cr_assert_eq(client->acks[0].status, 0);
+    cr_assert_eq(client->acks[1].status, XD_BATCH_CHECKSUM);
+    cr_assert_eq(client->acks[2].status, XD_OUT_OF_SEQUENCE);
+    cr_assert_eq(client->acks[3].status, XD_OUT_OF_SEQUENCE);
+    cr_assert_eq(client->acks[3].resume_sequence, 1);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 1);
+    shard_kit_close(kit);
+}
+
+/* Header fields that break a rule are named; nothing is appended. */
+Test(shard_on_produce, names_the_wrong_field_of_a_batch)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    uint64_t hash;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    for (uint32_t row = 0; row < 12; row++) {
+        build_as(&channel, 0, 1, 3);
+        struct xd_batch_header *h = &build.header;
+        int want = XD_BATCH_MALFORMED;
+        bool reseal = true;
+        switch (row) {
+        case 0:
+            h->record_count = 0;
+            break;
+        case 1:
+            h->last_sequence = 0;
+            break;
+        case 2:
+            h->flags = XD_BATCH_CONTROL;
+            break;
+        case 3:
+            h->partition = XD_PARTITION_NONE;
+            break;
+        case 4:
+            h->format = 9;
+            want = XD_FORMAT_UNKNOWN;
+            break;
+        case 5:
+            h->codec = 9;
+            want = XD_CODEC_UNKNOWN;
+            break;
+        case 6:
+            h->partition = 60;
+            want = XD_PARTITION_UNKNOWN;
+            break;
+        case 7: /* stock of the global facility has 3 partitions */
+            h->partition = h->partition == 0 ? 1 : 0;
+            want = XD_PARTITION_WRONG;
+            break;
+        case 8:
+            h->producer_id = 77;
+            want = XD_PRODUCER_UNKNOWN;
+            break;
+        case 9:
+            h->channel_epoch++;
+            want = XD_FIELD_INVALID;
+            break;
+        case 10: /* broker's field, outside the checksum */
+            reseal = false;
+            h->base_offset = 5;
+            break;
+        default:
+            h->record_count = 2;
+            want = XD_RECORD_MALFORMED;
+            break;
+        }
+        if (reseal)
+            xd_batch_seal(h, build.used);
+        struct xd_ack ack = outcome(kit, client);
+        cr_assert_eq(ack.status, want, "row %u: %s", row, xd_status_name(ack.status));
+        cr_assert(ack.detail_bytes > 0, "row %u", row);
+    }
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1).base_offset, 0);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 1);
+    shard_kit_close(kit);
+}
+
+/* Frames whose structure is broken end the connection; nothing of the broken part is appended. */
+Test(shard_on_produce, closes_on_a_broken_frame)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    for (uint32_t row = 0; row < 7; row++) {
+        struct kit_client *client = shard_kit_connect(kit, 0);
+        struct kit_channel channel;
+        uint8_t payload[1024] = {0};
+        shard_kit_channel(kit, client, "a", SKU, &channel);
+        build_as(&channel, channel.previous, channel.sequence + 1, channel.sequence + 1);
+        struct xd_produce_head head = {.batch_count = 1};
+        uint32_t bytes = (uint32_t)sizeof head + build.used + (uint32_t)xd_pad8(build.used);
+        switch (row) {
+        case 0:
+            head.batch_count = 0;
+            break;
+        case 1:
+            head.batch_count = 2; /* one is there */
+            break;
+        case 2:
+            bytes -= 8; /* cut */
+            break;
+        case 3:
+            bytes += 8; /* trailing */
+            break;
+        case 4:
+            build.header.magic ^= 1;
+            break;
+        case 5:
+            head.durability = XD_DURABILITY_COUNT;
+            break;
+        default:
+            build.header.batch_bytes = 100; /* smaller than its header */
+            break;
+        }
+        cr_assert(build.used + sizeof head < sizeof payload - 16);
+        memcpy(payload, &head, sizeof head);
+        memcpy(payload + sizeof head, build.bytes, build.used);
+        wire_client_send(&client->wire, XD_OP_PRODUCE, payload, bytes);
+        cr_assert(shard_kit_await_end(kit, client), "row %u", row);
+    }
+    shard_kit_close(kit);
+}
+
+/* Compressed batches are stored as they came; damaged and bombing ones are refused. */
+Test(shard_on_produce, takes_compressed_batches_and_no_bombs)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    uint64_t hash;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    batch_begin(&build, &channel.target, 0);
+    for (uint64_t i = 1; i <= 50; i++)
+        batch_add(&build, i, SKU, "the same payload in every record", 32);
+    batch_end_compressed(&build);
+    cr_assert_eq(outcome(kit, client).status, 0);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 50);
+
+    channel.sequence = channel.previous = 50;
+    shard_kit_batch(&channel, SKU, 5, &build); /* not compressed, but says so */
+    build.header.codec = XD_CODEC_LZ4;
+    build.header.raw_bytes = XD_BATCH_RAW_BYTES_MAX;
+    xd_batch_seal(&build.header, build.used);
+    int status = outcome(kit, client).status;
+    cr_assert(status == XD_BATCH_MALFORMED || status == XD_DECOMPRESS_FAILED, "%d", status);
+    build.header.raw_bytes = (build.used - XD_BATCH_HEADER_BYTES) * 200;
+    xd_batch_seal(&build.header, build.used);
+    cr_assert_eq(outcome(kit, client).status, XD_DECOMPRESS_FAILED);
+    build.header.raw_bytes = XD_BATCH_RAW_BYTES_MAX + 1;
+    xd_batch_seal(&build.header, build.used);
+    cr_assert_eq(outcome(kit, client).status, XD_BATCH_TOO_LARGE);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 50);
+    shard_kit_close(kit);
+}
+
+/* A channel of one facility cannot write into another. */
+Test(shard_on_produce, keeps_a_channel_in_its_facility)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    uint64_t correlation = wire_client_admin(&client->wire, "facility add", "{\"name\":\"DC07\"}");
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    channel.target.partition += 4; /* the same bucket of DC07 */
+    channel.target.facility = 1;
+    build_as(&channel, 0, 1, 1);
+    cr_assert_eq(outcome(kit, client).status, XD_PARTITION_WRONG);
+    shard_kit_close(kit);
+}
+
+/* A connection that breaks inside a frame leaves nothing of that frame; the batch can be sent
+ * again. */
+Test(shard_on_produce, a_reset_inside_a_frame_leaves_nothing)
+{
+    for (uint32_t cut = 1; cut < 300; cut += 23) {
+        struct shard_kit *kit = shard_kit_open(cut);
+        struct kit_client *client = shard_kit_connect(kit, 0);
+        struct kit_channel channel;
+        uint64_t hash;
+        shard_kit_channel(kit, client, "a", SKU, &channel);
+        shard_kit_batch(&channel, SKU, 2, &build);
+        shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+        cr_assert_lt(cut, client->wire.out_bytes);
+        client->wire.out_bytes = cut;
+        wire_client_pump(&client->wire);
+        shard_kit_pass(kit, 5);
+        wire_client_leave(&client->wire, cut % 2 == 0);
+        shard_kit_pass(kit, 5);
+        client = shard_kit_connect(kit, 1);
+        cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 0);
+        shard_kit_channel(kit, client, "a", SKU, &channel);
+        cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 2).status, 0);
+        shard_kit_close(kit);
+    }
+}
+
+/* A batch that finds no room waits, and is refused with the reason after stall_ms; sent again when
+ * there is room, it is appended. */
+Test(shard_on_produce, refuses_a_batch_that_waited_too_long)
+{
+    struct sim_options world;
+    sim_options_init(&world, 4);
+    world.rates.buggify_enabled = 65536;
+    world.spike_ns = 5000000000;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_client *other = shard_kit_connect(kit, 1);
+    struct kit_channel channel, busy;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    shard_kit_channel(kit, other, "b", SKU, &busy);
+    sim_rates(kit->broker.sim)->spike = 65536; /* a disk that takes 5 s */
+    shard_kit_batch(&busy, SKU, 1, &build);
+    shard_kit_send(other, &build, XD_DURABILITY_FSYNC);
+    shard_kit_pass(kit, 10);
+    sim_rates(kit->broker.sim)->buggify_fires =
+        65536; /* and a memory tail that is full meanwhile */
+    shard_kit_batch(&channel, SKU, 2, &build);
+    uint64_t start_ns = sim_now_ns(kit->broker.sim);
+    struct xd_ack ack = outcome(kit, client);
+    uint64_t waited_ms = (sim_now_ns(kit->broker.sim) - start_ns) / 1000000;
+    cr_assert_eq(ack.status, XD_THROTTLED, "%s", xd_status_name(ack.status));
+    cr_assert(ack.retry_after_ms > 0 && ack.detail_bytes > 0);
+    /* It rests on what was staged before it, so the slow disk delays it further. */
+    cr_assert_geq(waited_ms, kit->broker.options.stall_ms);
+    shard_kit_drain(kit, other);
+    cr_assert_eq(other->ack_count, 1);
+    sim_rates(kit->broker.sim)->buggify_fires = 0;
+    sim_rates(kit->broker.sim)->spike = 0;
+    cr_assert_eq(outcome(kit, client).status, 0);
+    shard_kit_close(kit);
+}

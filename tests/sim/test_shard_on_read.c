@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * READ against a whole shard: every seek, long polls, limits, and the same bytes from memory and
+ * from disk.
+ */
+#include "broker/shard/shard.h"
+
+#include "tests/sim/shard_kit.h"
+#include "wire/status.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define SKU "SKU-4711"
+
+/* One READ; its status, and the reply where it has one. */
+static int read_at(struct shard_kit *kit, struct kit_client *client, const struct xd_read *read,
+                   struct xd_read_reply *ret_reply, const struct xd_batch_header **ret_first)
+{
+    const uint8_t *batches;
+    const char *field = "";
+    uint64_t correlation =
+        wire_client_read(&client->wire, read->partition, (enum xd_seek)read->seek, read->position,
+                         read->bytes_max, read->wait_ms);
+    int status = shard_kit_await(kit, client, correlation);
+    if (status >= 0 || status == XD_OFFSET_FUTURE || status == XD_OFFSET_GONE)
+        cr_assert_eq(xd_read_reply_decode(kit->reply.body, kit->reply.body_bytes, ret_reply,
+                                          &batches, &field),
+                     0, "%s", field);
+    *ret_first = status == 0 ? (const void *)batches : NULL;
+    return status;
+}
+
+/* Ten batches of three records in one partition, 10 ms apart. */
+static struct shard_kit *with_batches(struct kit_client **ret_client, struct kit_channel *channel)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    *ret_client = shard_kit_connect(kit, 0);
+    shard_kit_channel(kit, *ret_client, "a", SKU, channel);
+    for (uint32_t i = 0; i < 10; i++) {
+        cr_assert_eq(shard_kit_produce(kit, *ret_client, channel, SKU, 3).status, 0);
+        shard_kit_pass(kit, 10);
+    }
+    return kit;
+}
+
+/* From the beginning, the end, and any offset; the first batch holds the offset asked for. */
+Test(shard_on_read, seeks_by_offset_begin_and_end)
+{
+    struct kit_client *client;
+    struct kit_channel channel;
+    struct xd_read_reply reply;
+    const struct xd_batch_header *first;
+    struct shard_kit *kit = with_batches(&client, &channel);
+    struct xd_read read = {
+        .partition = channel.target.partition, .seek = XD_SEEK_BEGIN, .bytes_max = 1u << 20};
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), 0);
+    cr_assert(reply.start_offset == 0 && reply.next_offset == 30 && reply.first_offset == 0 &&
+              reply.end_offset == 30);
+    read.seek = XD_SEEK_END;
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), XD_END);
+    cr_assert(reply.start_offset == 30 && reply.next_offset == 30 && reply.batches_bytes == 0);
+    read.seek = XD_SEEK_OFFSET;
+    for (read.position = 0; read.position < 30; read.position++) {
+        cr_assert_eq(read_at(kit, client, &read, &reply, &first), 0);
+        cr_assert_eq(reply.start_offset, read.position);
+        cr_assert_eq(first->base_offset, read.position / 3 * 3);
+        cr_assert_eq(reply.next_offset, 30);
+    }
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), XD_END);
+    read.position = 31;
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), XD_OFFSET_FUTURE);
+    cr_assert_eq(reply.end_offset, 30);
+    shard_kit_close(kit);
+}
+
+/* By time: the first batch appended at or after it, for times before, inside and behind. */
+Test(shard_on_read, seeks_by_append_time)
+{
+    struct kit_client *client;
+    struct kit_channel channel;
+    struct xd_read_reply reply;
+    const struct xd_batch_header *first;
+    int64_t times[10];
+    struct shard_kit *kit = with_batches(&client, &channel);
+    struct xd_read read = {
+        .partition = channel.target.partition, .seek = XD_SEEK_OFFSET, .bytes_max = 1};
+    for (uint32_t i = 0; i < 10; i++) {
+        read.position = 3ull * i;
+        cr_assert_eq(read_at(kit, client, &read, &reply, &first), 0);
+        times[i] = first->append_time_us;
+        cr_assert(i == 0 || times[i] > times[i - 1]);
+    }
+    read.seek = XD_SEEK_TIME;
+    for (uint32_t i = 0; i < 10; i++) {
+        for (int64_t delta = -1; delta <= 1; delta++) {
+            uint32_t want = i + (delta > 0 ? 1 : 0);
+            read.position = (uint64_t)(times[i] + delta);
+            int status = read_at(kit, client, &read, &reply, &first);
+            cr_assert_eq(status, want == 10 ? XD_END : 0);
+            cr_assert_eq(reply.start_offset, 3ull * want, "batch %u%+d: %llu", i, (int)delta,
+                         (unsigned long long)reply.start_offset);
+        }
+    }
+    shard_kit_close(kit);
+}
+
+/* bytes_max cuts between batches and gives one at least. */
+Test(shard_on_read, cuts_between_batches)
+{
+    struct kit_client *client;
+    struct kit_channel channel;
+    struct xd_read_reply reply;
+    const struct xd_batch_header *first;
+    struct shard_kit *kit = with_batches(&client, &channel);
+    struct xd_read read = {
+        .partition = channel.target.partition, .seek = XD_SEEK_BEGIN, .bytes_max = 1};
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), 0);
+    uint32_t stride = reply.batches_bytes;
+    cr_assert_eq(reply.next_offset, 3);
+    for (uint32_t count = 1; count <= 10; count++) {
+        read.bytes_max = count * stride + stride / 2;
+        cr_assert_eq(read_at(kit, client, &read, &reply, &first), 0);
+        cr_assert_eq(reply.next_offset, 3ull * count);
+    }
+    shard_kit_close(kit);
+}
+
+/* A long poll at the end is answered when data becomes durable, or when its time is over. */
+Test(shard_on_read, long_polls_wait_for_data)
+{
+    struct kit_client *client;
+    struct kit_channel channel;
+    struct xd_read_reply reply;
+    const struct xd_batch_header *first;
+    struct shard_kit *kit = with_batches(&client, &channel);
+    struct kit_client *reader = shard_kit_connect(kit, 1);
+    uint64_t start_ns = sim_now_ns(kit->broker.sim);
+    struct xd_read read = {.partition = channel.target.partition,
+                           .seek = XD_SEEK_END,
+                           .bytes_max = 1u << 20,
+                           .wait_ms = 700};
+    cr_assert_eq(read_at(kit, reader, &read, &reply, &first), XD_END);
+    uint64_t waited_ms = (sim_now_ns(kit->broker.sim) - start_ns) / 1000000;
+    cr_assert(waited_ms >= 700 && waited_ms < 720, "%llu ms", (unsigned long long)waited_ms);
+
+    uint64_t correlation =
+        wire_client_read(&reader->wire, channel.target.partition, XD_SEEK_END, 0, 1u << 20, 30000);
+    shard_kit_pass(kit, 50);
+    start_ns = sim_now_ns(kit->broker.sim);
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 2).status, 0);
+    cr_assert_eq(shard_kit_await(kit, reader, correlation), 0);
+    cr_assert_lt(sim_now_ns(kit->broker.sim) - start_ns, 50000000);
+    shard_kit_close(kit);
+}
+
+/* A long poll whose client is gone is forgotten; too many at once are refused. */
+Test(shard_on_read, bounds_waiting_requests)
+{
+    struct kit_client *client;
+    struct kit_channel channel;
+    struct shard_kit *kit = with_batches(&client, &channel);
+    uint32_t refused = 0;
+    for (uint32_t round = 0; round < 5; round++) {
+        struct kit_client *reader = shard_kit_connect(kit, 1);
+        for (uint32_t i = 0; i < 256; i++)
+            wire_client_read(&reader->wire, channel.target.partition, XD_SEEK_END, 0, 100, 30000);
+        uint64_t last =
+            wire_client_read(&reader->wire, channel.target.partition, XD_SEEK_END, 0, 100, 30000);
+        refused += shard_kit_await(kit, reader, last) == XD_THROTTLED;
+        wire_client_leave(&reader->wire, round % 2 == 0);
+        shard_kit_pass(kit, 5);
+    }
+    cr_assert_eq(refused, 5);
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 2).status, 0);
+    shard_kit_close(kit);
+}
+
+/* Requests that make no sense are refused with the field. */
+Test(shard_on_read, refuses_wrong_requests)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct xd_read_reply reply;
+    const struct xd_batch_header *first;
+    struct xd_read read = {.partition = 4, .bytes_max = 100};
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), XD_PARTITION_UNKNOWN);
+    read = (struct xd_read){.seek = XD_SEEK_COUNT, .bytes_max = 100};
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), XD_FIELD_INVALID);
+    read = (struct xd_read){.bytes_max = 100, .wait_ms = XD_READ_WAIT_MS_MAX + 1};
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), XD_FIELD_INVALID);
+    read = (struct xd_read){.bytes_max = 100}; /* an empty partition */
+    cr_assert_eq(read_at(kit, client, &read, &reply, &first), XD_END);
+    shard_kit_close(kit);
+}
+
+/* The same bytes come from the memory tail, from disk beside it, and after a restart. */
+Test(shard_on_read, gives_the_same_bytes_from_memory_and_disk)
+{
+    struct sim_options world;
+    uint64_t hash[3] = {0};
+    sim_options_init(&world, 9);
+    world.rates.buggify_enabled = 65536;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    for (uint32_t i = 0; i < 300; i++)
+        cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1 + i % 20).status, 0);
+    shard_kit_read_all(kit, client, channel.target.partition, &hash[0]);
+    uint64_t before = sim_buggify_fires(kit->broker.sim, ENV_BUGGIFY_READ_FROM_DISK);
+    sim_rates(kit->broker.sim)->buggify_fires = 40000;
+    shard_kit_read_all(kit, client, channel.target.partition, &hash[1]);
+    cr_assert_gt(sim_buggify_fires(kit->broker.sim, ENV_BUGGIFY_READ_FROM_DISK), before);
+    sim_rates(kit->broker.sim)->buggify_fires = 0;
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    client = shard_kit_connect(kit, 0);
+    uint64_t reads = sim_op_count(kit->broker.sim, SIM_OP_READ);
+    shard_kit_read_all(kit, client, channel.target.partition, &hash[2]);
+    cr_assert_gt(sim_op_count(kit->broker.sim, SIM_OP_READ), reads);
+    cr_assert_eq(hash[0], hash[1]);
+    cr_assert_eq(hash[0], hash[2]);
+    shard_kit_close(kit);
+}

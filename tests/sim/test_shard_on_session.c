@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * CATALOG, PRODUCER_OPEN and PRODUCER_CLOSE against a whole shard: who holds a channel, over
+ * connections, crashes and restarts.
+ */
+#include "broker/shard/shard.h"
+
+#include "tests/sim/shard_kit.h"
+#include "wire/route.h"
+#include "wire/status.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SKU "SKU-4711"
+
+static int open_channel(struct shard_kit *kit, struct kit_client *client,
+                        const struct xd_open *open, const char *channel, const char *facility,
+                        struct xd_open_view *ret_view)
+{
+    const char *field = "";
+    uint64_t correlation = wire_client_open(&client->wire, open, "wms", channel, facility);
+    int status = shard_kit_await(kit, client, correlation);
+    if (status >= 0)
+        cr_assert_eq(xd_open_reply_decode(kit->reply.body, kit->reply.body_bytes, ret_view, &field),
+                     0);
+    return status;
+}
+
+/* A new folder has the start-up topics; a facility that is added gets their partitions. */
+Test(shard_on_session, catalog_shows_topics_facilities_and_placements)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct xd_catalog_view view;
+    const char *field = "";
+    uint64_t correlation = wire_client_admin(&client->wire, "facility add", "{\"name\":\"DC07\"}");
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0, "%s", kit->reply.detail);
+    uint64_t epoch = kit->reply.head.catalog_epoch;
+    correlation = wire_client_send(&client->wire, XD_OP_CATALOG, NULL, 0);
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    cr_assert_eq(xd_catalog_reply_decode(kit->reply.body, kit->reply.body_bytes, &view, &field), 0);
+    cr_assert_eq(view.fixed.epoch, epoch);
+    cr_assert_eq(view.fixed.topic_count, 2);
+    cr_assert_eq(view.fixed.facility_count, 1);
+    cr_assert_eq(view.fixed.placement_count, 4);
+    cr_assert_eq(memcmp(view.topics[0].name, "stock", 5), 0);
+    cr_assert_eq(view.topics[0].strategy, XD_STRATEGY_SKU);
+    cr_assert_eq(memcmp(view.facilities[0].name, "DC07", 4), 0);
+    cr_assert_eq(view.placements[1].partition_base, 4);
+    cr_assert_eq(view.placements[1].width, 3);
+    cr_assert_eq(view.placements[3].partition_base, 7);
+    shard_kit_close(kit);
+}
+
+/* A second open from elsewhere fences the first holder; its batches are refused from then on. */
+Test(shard_on_session, a_new_open_fences_the_former_holder)
+{
+    static struct batch_build build;
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *first = shard_kit_connect(kit, 0);
+    struct kit_client *second = shard_kit_connect(kit, 1);
+    struct kit_channel old, new;
+    shard_kit_channel(kit, first, "a", SKU, &old);
+    cr_assert_eq(shard_kit_produce(kit, first, &old, SKU, 2).status, 0);
+    shard_kit_channel(kit, second, "a", SKU, &new);
+    cr_assert_eq(new.target.producer_epoch, old.target.producer_epoch + 1);
+    cr_assert_eq(new.sequence, 2);
+    shard_kit_batch(&old, SKU, 1, &build);
+    shard_kit_send(first, &build, XD_DURABILITY_FSYNC);
+    shard_kit_await_acks(kit, first, 2);
+    cr_assert_eq(shard_kit_last_ack(first)->status, XD_FENCED);
+    cr_assert_eq(shard_kit_produce(kit, second, &new, SKU, 1).status, 0);
+    shard_kit_close(kit);
+}
+
+/* After a lost connection the same epoch attaches; what is sent again is a duplicate. */
+Test(shard_on_session, attaches_after_a_lost_connection)
+{
+    static struct batch_build build;
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    struct xd_open_view view;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    shard_kit_batch(&channel, SKU, 3, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_await_acks(kit, client, 1);
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    client = shard_kit_connect(kit, 0);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC); /* not attached yet */
+    shard_kit_await_acks(kit, client, 1);
+    cr_assert_eq(shard_kit_last_ack(client)->status, XD_PRODUCER_UNKNOWN);
+    struct xd_open open = {.producer_epoch = channel.target.producer_epoch,
+                           .acked_sequence = 3,
+                           .assigned_sequence = 3};
+    cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), 0, "%s", kit->reply.detail);
+    cr_assert_eq(view.fixed.producer_epoch, channel.target.producer_epoch);
+    cr_assert_eq(view.fixed.last_sequence, 3);
+    cr_assert_eq(view.fixed.chain_count, 1);
+    cr_assert_eq(view.chains[0].last_offset, 2);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_await_acks(kit, client, 2);
+    cr_assert_eq(shard_kit_last_ack(client)->status, XD_DUPLICATE);
+    cr_assert_eq(shard_kit_last_ack(client)->base_offset, 0);
+    open.producer_epoch++;
+    cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), XD_FENCED);
+    shard_kit_close(kit);
+}
+
+/* An open that was answered is durable: the next one after a power cut has a higher epoch. */
+Test(shard_on_session, epochs_survive_a_power_cut)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct xd_open_view view;
+    struct xd_open open = {.flags = XD_OPEN_NO_MEMORY};
+    for (uint32_t i = 1; i <= 8; i++) {
+        struct kit_client *client = shard_kit_connect(kit, 0);
+        cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), 0);
+        cr_assert_eq(view.fixed.producer_epoch, i);
+        shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    }
+    shard_kit_close(kit);
+}
+
+/* What a client remembers is compared: records missing here, or a source restored from a backup. */
+Test(shard_on_session, differing_memories_are_fatal_and_said_so)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    struct xd_open_view view;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    shard_kit_produce(kit, client, &channel, SKU, 5);
+    struct xd_open open = {.acked_sequence = 6, .assigned_sequence = 6};
+    cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), XD_ACKED_MISSING);
+    open = (struct xd_open){.acked_sequence = 4, .assigned_sequence = 4};
+    cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), XD_SEQUENCE_REGRESSED);
+    open.channel_epoch = 2;
+    cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), 0);
+    cr_assert_eq(view.fixed.channel_epoch, 2);
+    cr_assert_eq(view.fixed.last_sequence, 0);
+    cr_assert_eq(open_channel(kit, client, &open, "a", "NOWHERE", &view), XD_FACILITY_UNKNOWN);
+    cr_assert(strstr(kit->reply.detail, "NOWHERE") != NULL);
+    shard_kit_close(kit);
+}
+
+/* A close is answered when everything sent before it is durable; afterwards the channel is
+ * nobody's. */
+Test(shard_on_session, close_waits_for_what_was_sent)
+{
+    static struct batch_build build;
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    shard_kit_batch(&channel, SKU, 4, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    struct xd_close close = {.producer_id = channel.target.producer_id,
+                             .producer_epoch = channel.target.producer_epoch};
+    uint64_t correlation =
+        wire_client_send(&client->wire, XD_OP_PRODUCER_CLOSE, &close, sizeof close);
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    cr_assert_eq(client->ack_count, 1); /* came first */
+    correlation = wire_client_send(&client->wire, XD_OP_PRODUCER_CLOSE, &close, sizeof close);
+    cr_assert_eq(shard_kit_await(kit, client, correlation), XD_PRODUCER_UNKNOWN);
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1).status, XD_PRODUCER_UNKNOWN);
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    client = shard_kit_connect(kit, 0);
+    uint64_t hash;
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 4);
+    shard_kit_close(kit);
+}
+
+/* Two opens of one channel in the same turn: the later one holds it, the earlier one is told. */
+Test(shard_on_session, an_overtaken_open_is_fenced)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *first = shard_kit_connect(kit, 0);
+    struct kit_client *second = shard_kit_connect(kit, 1);
+    struct xd_open open = {.flags = XD_OPEN_NO_MEMORY};
+    uint32_t overtaken = 0;
+    for (uint32_t i = 0; i < 20; i++) {
+        uint64_t a = wire_client_open(&first->wire, &open, "wms", "a", "");
+        uint64_t b = wire_client_open(&second->wire, &open, "wms", "a", "");
+        int one = shard_kit_await(kit, first, a);
+        int other = shard_kit_await(kit, second, b);
+        cr_assert(one == 0 || one == XD_FENCED);
+        cr_assert(other == 0 || other == XD_FENCED);
+        cr_assert(one == 0 || other == 0);
+        overtaken += one != other;
+    }
+    cr_assert_gt(overtaken, 0);
+    shard_kit_close(kit);
+}
+
+/* The catalog is told when it is durable, never before. */
+Test(shard_on_session, catalog_waits_until_it_is_durable)
+{
+    struct sim_options world;
+    struct xd_catalog_view view;
+    struct wire_frame frame;
+    const char *field = "";
+    sim_options_init(&world, 2);
+    world.spike_ns = 5000000000;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    shard_kit_start(kit);
+    struct kit_client *admin = shard_kit_connect(kit, 0);
+    struct kit_client *client = shard_kit_connect(kit, 1);
+    sim_rates(kit->broker.sim)->spike = 65536;
+    wire_client_admin(&admin->wire, "facility add", "{\"name\":\"DC07\"}");
+    wire_client_pump(&admin->wire);
+    shard_kit_pass(kit, 100);
+    uint64_t correlation = wire_client_send(&client->wire, XD_OP_CATALOG, NULL, 0);
+    wire_client_pump(&client->wire);
+    shard_kit_pass(kit, 1000);
+    cr_assert_not(wire_client_next(&client->wire, &frame));
+    sim_rates(kit->broker.sim)->spike = 0;
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    cr_assert_eq(xd_catalog_reply_decode(kit->reply.body, kit->reply.body_bytes, &view, &field), 0);
+    cr_assert_eq(view.fixed.facility_count, 1);
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    client = shard_kit_connect(kit, 1);
+    correlation = wire_client_send(&client->wire, XD_OP_CATALOG, NULL, 0);
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    cr_assert_eq(xd_catalog_reply_decode(kit->reply.body, kit->reply.body_bytes, &view, &field), 0);
+    cr_assert_eq(view.fixed.facility_count, 1);
+    shard_kit_close(kit);
+}
