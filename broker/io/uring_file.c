@@ -24,25 +24,45 @@
 
 #define DIRECT_ALIGN 4096u
 
+/* What to do about a folder that cannot be used. */
+static const char *folder_hint(int status)
+{
+    switch (-status) {
+    case ENOENT:
+        return "make the folder it lies in, or name another one with --data";
+    case ENOTDIR:
+        return "a part of the path is no folder: name another one with --data";
+    case EACCES:
+    case EPERM:
+        return "give the broker's user the permissions to enter, read and write it";
+    case EROFS:
+        return "the file system is read-only: mount it writable, or name another folder";
+    case ENOSPC:
+    case EDQUOT:
+        return "make room on its file system";
+    default:
+        return xd_status_text(status);
+    }
+}
+
+static int folder_failed(const char *step, const char *folder, int status, char *ret_why)
+{
+    (void)snprintf(ret_why, ENV_URING_WHY_BYTES, "%s %.300s: %s; %s", step, folder,
+                   xd_status_name(status), folder_hint(status));
+    return status;
+}
+
 /* Takes the lock of the open folder and leaves our process id in it, for people. */
-static int lock_take(struct env_uring *uring, char *ret_why)
+static int lock_take(struct env_uring *uring, const char *folder, char *ret_why)
 {
     uring->lock_fd =
         openat(uring->folder_fd, URING_LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (uring->lock_fd < 0) {
-        int status = -errno;
-        (void)snprintf(ret_why, ENV_URING_WHY_BYTES, "lock file of the data folder: %s",
-                       xd_status_name(status));
-        return status;
-    }
+    if (uring->lock_fd < 0)
+        return folder_failed("lock file of the data folder", folder, -errno, ret_why);
     char text[32] = "";
     if (flock(uring->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) {
-            int status = -errno;
-            (void)snprintf(ret_why, ENV_URING_WHY_BYTES, "locking the data folder: %s",
-                           xd_status_name(status));
-            return status;
-        }
+        if (errno != EWOULDBLOCK)
+            return folder_failed("locking the data folder", folder, -errno, ret_why);
         ssize_t bytes = pread(uring->lock_fd, text, sizeof(text) - 1, 0);
         text[bytes > 0 ? strcspn(text, "\n") : 0] = '\0';
         (void)snprintf(ret_why, ENV_URING_WHY_BYTES,
@@ -61,20 +81,12 @@ static int lock_take(struct env_uring *uring, char *ret_why)
 int uring_folder_open(struct env_uring *uring, const char *folder, char *ret_why)
 {
     XD_ASSERT(folder && ret_why);
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        int status = -errno;
-        (void)snprintf(ret_why, ENV_URING_WHY_BYTES, "making the data folder %.300s: %s", folder,
-                       xd_status_name(status));
-        return status;
-    }
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return folder_failed("making the data folder", folder, -errno, ret_why);
     uring->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (uring->folder_fd < 0) {
-        int status = -errno;
-        (void)snprintf(ret_why, ENV_URING_WHY_BYTES, "opening the data folder %.300s: %s", folder,
-                       xd_status_name(status));
-        return status;
-    }
-    return lock_take(uring, ret_why);
+    if (uring->folder_fd < 0)
+        return folder_failed("opening the data folder", folder, -errno, ret_why);
+    return lock_take(uring, folder, ret_why);
 }
 
 void uring_files_close(struct env_uring *uring)

@@ -25,12 +25,13 @@
 
 struct log;
 
+/* Size of one, of the reads, and the most that are in flight. */
 #define EXTENT_BYTES (1024u * 1024u)
 #define EXTENT_INFLIGHT_MAX 2u
-#define EXTENT_RANGES_MAX                                                                          \
-    64u                    /* more corrupt blocks are still refused, but read again each time      \
-                            */
-#define EXTENT_ATTEMPTS 2u /* the second one excludes a fault on the way from the disk */
+/* Corrupt blocks that are remembered; further ones are refused too, but read again each time. */
+#define EXTENT_RANGES_MAX 64u
+/* Reads before a block is called corrupt: the second excludes a fault on the way from the disk. */
+#define EXTENT_ATTEMPTS 2u
 
 enum extent_state {
     EXTENT_FREE,

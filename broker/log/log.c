@@ -103,6 +103,11 @@ int log_reserve(struct log *log, uint32_t bytes, uint8_t **ret_memory)
     return append_reserve(log, bytes, ret_memory);
 }
 
+bool log_disk_low(const struct log *log)
+{
+    return prepare_disk_low(log);
+}
+
 const char *log_throttle_reason(const struct log *log)
 {
     return log->append.reason ? log->append.reason : "";
@@ -113,12 +118,27 @@ uint64_t log_append(struct log *log)
     return append_batch(log);
 }
 
+/* Whether meta says how far the log is durable. */
+static bool end_told(const struct log *log)
+{
+    return log->meta.durable_index == log->append.durable_index && !log->meta_file.busy;
+}
+
+/* At a clean stop meta names the end, so that what is missing below it later counts as damage. */
+static void end_tell(struct log *log)
+{
+    if (log->phase == LOG_CLOSING && !log->fenced && flush_settled(log) && !log->meta_file.busy &&
+        !end_told(log))
+        meta_file_write(log);
+}
+
 void log_kick(struct log *log)
 {
     uint64_t now_ns = env_now_mono_ns(log->env);
 
     XD_ASSERT(log->phase != LOG_OPENED);
     flush_kick(log, now_ns);
+    end_tell(log);
     retain_kick(log, now_ns);
     prepare_kick(log, now_ns);
     extent_kick(log);
@@ -291,5 +311,5 @@ bool log_closed(const struct log *log)
 {
     if (log->phase != LOG_CLOSING || log->outstanding > 0 || log->extents.quarantine_busy)
         return false;
-    return log->fenced || flush_settled(log);
+    return log->fenced || (flush_settled(log) && end_told(log));
 }

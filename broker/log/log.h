@@ -114,6 +114,8 @@ void log_uuid(const struct log *log, uint8_t ret_uuid[16]);
  * exhausted), XD_READ_ONLY (disk nearly full), XD_STORAGE_FENCED, XD_SHUTTING_DOWN. A second call
  * replaces the first; not appending before log_kick gives the room back. */
 int log_reserve(struct log *log, uint32_t bytes, uint8_t **ret_memory);
+/* True while log_reserve says XD_READ_ONLY: the disk is nearly full and no segment is ready. */
+bool log_disk_low(const struct log *log);
 /* Why the last log_reserve said XD_THROTTLED: static text for the client's detail. */
 const char *log_throttle_reason(const struct log *log);
 /* Puts the batch that now lies in the reserved memory into the open block. All fields of its header

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Writing the meta file while the log runs: at every roll, so that its durable_index is never far
- * behind, and when a checkpoint becomes current.
+ * Writing the meta file while the log runs: at every roll and clean stop, so that its durable_index
+ * is never far behind, and when a checkpoint becomes current.
  *
  * Normal path: change log->meta, call meta_file_write; the newest content is written with DSYNC
  * into the slot that is not current, one write at a time. meta_file_durable tells what has arrived.

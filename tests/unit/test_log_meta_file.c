@@ -49,6 +49,27 @@ Test(log_meta_file, follows_every_roll)
     run_end(&run);
 }
 
+/* A clean stop writes where the log ends, so that the next start misses what is gone below it; a
+ * stop without anything new writes nothing. */
+Test(log_meta_file, names_the_end_at_a_clean_stop)
+{
+    struct run run;
+
+    opened(&run);
+    for (uint32_t i = 0; i < 10; i++)
+        cr_assert_eq(run_append(&run, i % RUN_PARTITIONS, 1000), 0);
+    run_settle(&run);
+    uint64_t end = log_durable_index(run.log);
+    cr_assert_lt(newest(&run).durable_index, end);
+    run_close(&run);
+    cr_assert_eq(newest(&run).durable_index, end);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    uint64_t generation = newest(&run).generation;
+    run_close(&run);
+    cr_assert_eq(newest(&run).generation, generation);
+    run_end(&run);
+}
+
 /* Requests while a write is outstanding lead to one more, with the newest content. */
 Test(log_meta_file, writes_the_newest_content_last)
 {
