@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sanitizer/asan_interface.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -33,6 +34,9 @@
 #define TURN_WAIT_NS (100 * MS_NS)
 /* Progress of recovery is told this often. */
 #define PROGRESS_NS (1000 * MS_NS)
+/* Between two lives. */
+#define REOPEN_PAUSE_NS (1000 * MS_NS)
+#define REOPEN_LOOK_NS (20 * 1000000l)
 #define SIGNALS_PER_LOOK 16u
 #define LINE_BYTES 1200u
 
@@ -49,8 +53,11 @@ struct broker {
     uint64_t reopened_ns[BROKER_REOPENS_MAX]; /* newest reopenings, a ring */
     uint32_t reopen_count;                    /* in all */
 
-    struct env *env;      /* of this life, NULL = not open */
-    struct shard *shard;  /* NULL = not open */
+    struct env *env;     /* of this life, NULL = not open */
+    struct shard *shard; /* NULL = not open */
+    void *memory;        /* of the shard, the env's */
+    uint64_t memory_bytes;
+    bool recovered;       /* the shard may have writes on their way */
     struct setup setup;   /* of `config` */
     struct setup checked; /* of HUP */
     struct config reread; /* of HUP */
@@ -253,6 +260,8 @@ static int open_shard(struct broker *broker)
                  bytes);
         return say_failed(broker, "memory", -ENOMEM);
     }
+    broker->memory = memory;
+    broker->memory_bytes = bytes;
     env_mem_seal(broker->env);
     snprintf(text, sizeof text, "bytes=%" PRIu64, bytes);
     say(broker, LINES_INFO, "memory", text);
@@ -296,6 +305,7 @@ static int recover(struct broker *broker)
     }
     if (status < 0)
         return say_failed(broker, "recover", status);
+    broker->recovered = true;
     say_shard_lines(broker);
     snprintf(text, sizeof text, "ms=%" PRIu64, (now_ns() - begun) / MS_NS);
     say(broker, LINES_INFO, "recovered", text);
@@ -336,10 +346,19 @@ static int life_open(struct broker *broker)
     return status;
 }
 
+/* A shard that failed while it served has operations on their way and cannot be closed in peace;
+ * the env waits for them and takes back files, connections and memory by itself. */
 static void life_close(struct broker *broker)
 {
-    shard_close(broker->shard);
+    if (broker->shard != NULL && (!broker->recovered || shard_stopped(broker->shard)))
+        shard_close(broker->shard);
+    /* Pools that are not taken down leave their marks of AddressSanitizer on pages that the next
+     * life may be given. Without it this does nothing. */
+    if (broker->memory != NULL)
+        ASAN_UNPOISON_MEMORY_REGION(broker->memory, broker->memory_bytes);
+    broker->memory = NULL;
     broker->shard = NULL;
+    broker->recovered = false;
     env_uring_close(broker->env);
     broker->env = NULL;
 }
@@ -370,6 +389,20 @@ static int life_turns(struct broker *broker)
             return status;
     }
     return 0;
+}
+
+/* A device that went away for a moment gets time to come back. */
+static void pause_before_reopening(struct broker *broker)
+{
+    sigset_t stops = broker->signals;
+    const struct timespec pause = {.tv_nsec = REOPEN_LOOK_NS};
+    sigdelset(&stops, SIGHUP);
+    sigdelset(&stops, SIGUSR1);
+    for (uint64_t until = now_ns() + REOPEN_PAUSE_NS; now_ns() < until && !broker->stop;) {
+        look_for_signals(broker, &stops);
+        pet_watchdog(broker, now_ns());
+        (void)nanosleep(&pause, NULL);
+    }
 }
 
 /* Whether this life, which ended with `status`, is followed by another one. */
@@ -410,6 +443,9 @@ static enum broker_exit lives(struct broker *broker)
             return status == XD_OPTION_INVALID ? BROKER_EXIT_USAGE : BROKER_EXIT_FAILED;
         if (!may_reopen(broker, status))
             return BROKER_EXIT_FAILED;
+        pause_before_reopening(broker);
+        if (broker->stop)
+            return BROKER_EXIT_FAILED;
     }
 }
 
@@ -432,6 +468,7 @@ enum broker_exit broker_run(const struct config *config, const struct config_sou
                             FILE *out)
 {
     enum broker_exit result = BROKER_EXIT_FAILED;
+    char text[32];
     struct broker *broker = calloc(1, sizeof *broker);
     if (broker == NULL)
         return BROKER_EXIT_FAILED;
@@ -452,7 +489,8 @@ enum broker_exit broker_run(const struct config *config, const struct config_sou
         result = BROKER_EXIT_USAGE;
     }
     lines_finish(&broker->lines);
-    say(broker, LINES_INFO, "stopped", result == BROKER_EXIT_STOPPED ? "exit=0" : "exit=failed");
+    snprintf(text, sizeof text, "exit=%d", (int)result);
+    say(broker, LINES_INFO, "stopped", text);
     notify_close(&broker->notify);
     free(broker);
     return result;

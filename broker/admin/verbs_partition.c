@@ -61,7 +61,7 @@ static void row(struct call *call, uint32_t number)
 int verb_partition_list(struct call *call)
 {
     const struct catalog *catalog = call->view->catalog;
-    struct filter filter;
+    struct filter filter = {UINT32_MAX, UINT32_MAX};
     struct page page;
     int status = call_page(call, 0, &page);
     if (status == 0)

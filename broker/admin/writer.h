@@ -42,8 +42,8 @@ void writer_time(struct writer *writer, const char *key, int64_t us);
 /* JSON that is already there. */
 void writer_json(struct writer *writer, const char *key, const char *json);
 
-/* Bytes of a time text, terminator included. */
-#define WRITER_TIME_BYTES 40u
+/* Bytes of a time text, terminator included; as much as the compiler can imagine of its numbers. */
+#define WRITER_TIME_BYTES 96u
 /* ISO 8601 in UTC, years 0000 to 9999; later and earlier times are clamped. */
 void writer_time_text(int64_t us, char *ret_text);
 

@@ -11,8 +11,9 @@ Test(admin_admin, names_the_verb_that_was_meant)
 {
     struct admin_world *world = world_begin();
     cr_assert_eq(world_run(world, "topic shw", NULL), XD_NOT_FOUND);
-    cr_assert_str_eq(world->detail, "verb 'topic shw' is not known; 'verbs' lists them all; did you "
-                                    "mean 'topic show'?");
+    cr_assert_str_eq(world->detail,
+                     "verb 'topic shw' is not known; 'verbs' lists them all; did you "
+                     "mean 'topic show'?");
     cr_assert_eq(world_run(world, "Status", NULL), XD_NOT_FOUND);
     cr_assert_eq(world_run(world, "statuss", NULL), XD_NOT_FOUND);
     cr_assert_eq(world_run(world, "stat", NULL), XD_NOT_FOUND);

@@ -30,7 +30,8 @@ static void expect_refused(enum verb verb, const char *json, int status, const c
 Test(admin_arguments, gives_values_and_defaults)
 {
     struct arguments a;
-    cr_assert_eq(parse(VERB_topic_create, "{\"name\":\"x-1\",\"width\":12,\"dry_run\":true}", &a), 0);
+    cr_assert_eq(parse(VERB_topic_create, "{\"name\":\"x-1\",\"width\":12,\"dry_run\":true}", &a),
+                 0);
     struct xd_text name = arguments_text(&a, "name", "");
     cr_assert(name.bytes == 3 && memcmp(name.data, "x-1", 3) == 0);
     cr_assert_eq(arguments_number(&a, "width", 8), 12);
@@ -64,9 +65,18 @@ Test(admin_arguments, takes_nothing_as_no_arguments)
 /* Everything but one object is refused, and so is a key that stands there twice. */
 Test(admin_arguments, refuses_what_is_not_one_object)
 {
-    static const char *const texts[] = {"[]", "null", "1", "\"x\"", "{", "{}x", "{} {}", "x",
-                                        "{\"name\":\"a\",\"name\":\"a\"}", "{\"name\":\"\\u0000\"}",
-                                        "{'name':1}", "{\"name\":\"\xff\"}"};
+    static const char *const texts[] = {"[]",
+                                        "null",
+                                        "1",
+                                        "\"x\"",
+                                        "{",
+                                        "{}x",
+                                        "{} {}",
+                                        "x",
+                                        "{\"name\":\"a\",\"name\":\"a\"}",
+                                        "{\"name\":\"\\u0000\"}",
+                                        "{'name':1}",
+                                        "{\"name\":\"\xff\"}"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         expect_refused(VERB_topic_show, texts[i], XD_FIELD_INVALID, "arguments: ");
 }

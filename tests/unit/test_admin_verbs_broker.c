@@ -105,7 +105,8 @@ Test(admin_verbs_broker, passes_the_configuration_on)
 {
     struct admin_world *world = world_begin();
     cr_assert_eq(world_run(world, "config show", NULL), 0);
-    cr_assert_eq(world->result.json_bytes, strlen("{\"options\":{\"log.tail_bytes\":{\"value\":1}}}"));
+    cr_assert_eq(world->result.json_bytes,
+                 strlen("{\"options\":{\"log.tail_bytes\":{\"value\":1}}}"));
     world_is(world, "options.[log.tail_bytes].value", "1");
     world_end(world);
 }

@@ -129,7 +129,7 @@ Test(admin_verbs_catalog, adds_up_records_and_bytes)
     world_topic(world, "a", XD_STRATEGY_SKU, 2);
     world_topic(world, "b", XD_STRATEGY_KEY, 1);
     world_facility(world, "DC07");
-    world_records(world, 1, 10, 1);                                     /* a, global */
+    world_records(world, 1, 10, 1);                                       /* a, global */
     world_records(world, catalog_placement(&world->catalog, 1, 1), 5, 1); /* a, DC07 */
     world_records(world, catalog_placement(&world->catalog, 2, 1), 3, 1); /* b, DC07 */
     cr_assert_eq(world_run(world, "topic show", "{\"name\":\"a\"}"), 0);

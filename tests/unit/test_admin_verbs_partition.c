@@ -7,9 +7,9 @@
 static struct admin_world *filled(void)
 {
     struct admin_world *world = world_begin();
-    world_topic(world, "a", XD_STRATEGY_SKU, 2);   /* global: 0, 1 */
-    world_topic(world, "b", XD_STRATEGY_SKU, 3);   /* global: 2, 3, 4 */
-    world_facility(world, "DC07");                 /* a: 5, 6; b: 7, 8, 9 */
+    world_topic(world, "a", XD_STRATEGY_SKU, 2); /* global: 0, 1 */
+    world_topic(world, "b", XD_STRATEGY_SKU, 3); /* global: 2, 3, 4 */
+    world_facility(world, "DC07");               /* a: 5, 6; b: 7, 8, 9 */
     return world;
 }
 

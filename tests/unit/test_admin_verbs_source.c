@@ -74,7 +74,8 @@ Test(admin_verbs_source, tells_only_what_is_durable)
     world_end(world);
 }
 
-/* Chains come in rising partition number, whatever the sequence of their first batches, in pages. */
+/* Chains come in rising partition number, whatever the sequence of their first batches, in pages.
+ */
 Test(admin_verbs_source, shows_chains_in_pages)
 {
     struct admin_world *world = opened();
@@ -86,13 +87,13 @@ Test(admin_verbs_source, shows_chains_in_pages)
     cr_assert_eq(world_run(world, "source show", "{\"source\":\"wms\",\"channel\":\"a\"}"), 0);
     world_is(world, "chains.#", "3");
     world_is(world, "chains.0.partition", "0");
-    world_is(world, "chains.1", "{\"partition\":2,\"topic\":\"stock\",\"bucket\":2,"
-                                "\"last_sequence\":12,\"last_offset\":107}");
+    world_is(world, "chains.1",
+             "{\"partition\":2,\"topic\":\"stock\",\"bucket\":2,"
+             "\"last_sequence\":12,\"last_offset\":107}");
     world_is(world, "chains.2.partition", "3");
     world_is(world, "next", "null");
-    cr_assert_eq(world_run(world, "source show",
-                           "{\"source\":\"wms\",\"channel\":\"a\",\"limit\":1}"),
-                 0);
+    cr_assert_eq(
+        world_run(world, "source show", "{\"source\":\"wms\",\"channel\":\"a\",\"limit\":1}"), 0);
     world_is(world, "chains.#", "1");
     world_is(world, "chains.0.partition", "0");
     world_is(world, "next", "2");

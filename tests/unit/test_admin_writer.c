@@ -31,8 +31,9 @@ Test(admin_writer, writes_what_the_calls_say)
     writer_json(&writer, "raw", "{\"x\":[]}");
     writer_object_end(&writer);
     uint32_t bytes = writer_finish(&writer);
-    static const char expected[] = "{\"empty\":[],\"rows\":[{\"a\":1},{}],\"yes\":true,\"no\":false,"
-                                   "\"none\":null,\"raw\":{\"x\":[]}}";
+    static const char expected[] =
+        "{\"empty\":[],\"rows\":[{\"a\":1},{}],\"yes\":true,\"no\":false,"
+        "\"none\":null,\"raw\":{\"x\":[]}}";
     cr_assert_eq(bytes, sizeof expected - 1);
     cr_assert_arr_eq(out, expected, bytes);
     cr_assert(json_well_formed(out, bytes));
@@ -86,7 +87,8 @@ static void expect_time(int64_t us, const char *expected)
     cr_assert_str_eq(text, expected);
 }
 
-/* Times are ISO 8601 in UTC with microseconds; also before 1970, and clamped to four-digit years. */
+/* Times are ISO 8601 in UTC with microseconds; also before 1970, and clamped to four-digit years.
+ */
 Test(admin_writer, writes_times_in_utc)
 {
     expect_time(0, "1970-01-01T00:00:00.000000Z");

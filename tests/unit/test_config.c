@@ -49,9 +49,13 @@ static void place_remove(struct place *place, const char *name)
 
 static void place_end(struct place *place)
 {
-    static const char *const names[] = {"crossdock.conf", "crossdock.d/10.conf",
-                                        "crossdock.d/20.conf", "crossdock.d/30.txt",
-                                        "crossdock.d/.40.conf", "crossdock.d", ""};
+    static const char *const names[] = {"crossdock.conf",
+                                        "crossdock.d/10.conf",
+                                        "crossdock.d/20.conf",
+                                        "crossdock.d/30.txt",
+                                        "crossdock.d/.40.conf",
+                                        "crossdock.d",
+                                        ""};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         place_remove(place, names[i]);
 }
@@ -107,8 +111,8 @@ Test(config, lets_later_sources_win)
     cr_assert_eq(load(&place, NULL, NULL, 0), 0, "%s", place.why);
     cr_assert_eq(config_number(&place.config, OPTION_net_connections_max), 3);
     cr_assert_eq(config_number(&place.config, OPTION_net_send_timeout_ms), 9);
-    cr_assert_not_null(strstr(config_origin(&place.config, OPTION_net_connections_max),
-                              "/crossdock.d/20.conf:2"));
+    cr_assert_not_null(
+        strstr(config_origin(&place.config, OPTION_net_connections_max), "/crossdock.d/20.conf:2"));
 
     cr_assert_eq(load(&place, environment, NULL, 0), 0, "%s", place.why);
     cr_assert_eq(config_number(&place.config, OPTION_net_connections_max), 4);
@@ -139,9 +143,9 @@ Test(config, takes_every_option_from_every_source)
             *at = *at >= 'a' && *at <= 'z' ? (char)(*at - 32) : *at;
         char *environment[] = {variable, NULL};
         cr_assert_eq(load(&place, environment, NULL, 0), 0, "%s", place.why);
-        cr_assert_eq(strncmp(config_origin(&place.config, (enum config_option)i), "environment ",
-                             12),
-                     0, "%s", row->name);
+        cr_assert_eq(
+            strncmp(config_origin(&place.config, (enum config_option)i), "environment ", 12), 0,
+            "%s", row->name);
 
         snprintf(text, sizeof text, "%s=%s", row->name, row->default_text);
         const char *sets[] = {text};

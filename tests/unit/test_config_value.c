@@ -97,9 +97,24 @@ Test(config_value, keeps_every_step)
 /* Text, garbage and overflow are no quantity of any option. */
 Test(config_value, refuses_what_is_no_quantity)
 {
-    static const char *const texts[] = {"", " ", "x", "1x", "0x10", "1.5", "--1", "+1", "1 2",
-                                        "1GiBx", "9223372036854775808", "99999999999999999999",
-                                        "9223372036854775807TiB", "MiB", "1 ", " 1", "1e6", "-"};
+    static const char *const texts[] = {"",
+                                        " ",
+                                        "x",
+                                        "1x",
+                                        "0x10",
+                                        "1.5",
+                                        "--1",
+                                        "+1",
+                                        "1 2",
+                                        "1GiBx",
+                                        "9223372036854775808",
+                                        "99999999999999999999",
+                                        "9223372036854775807TiB",
+                                        "MiB",
+                                        "1 ",
+                                        " 1",
+                                        "1e6",
+                                        "-"};
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
         int64_t number;
         if (!is_quantity(config_row(i)))
@@ -129,9 +144,8 @@ Test(config_value, knows_the_units_of_each_kind)
     static const struct {
         const char *text;
         int64_t us;
-    } times[] = {{"0", 0},           {"5us", 5},           {"7ms", 7000},
-                 {"3s", 3000000},    {"2m", 120000000},    {"4h", 14400000000},
-                 {"30d", 2592000000000}, {"0d", 0}};
+    } times[] = {{"0", 0},          {"5us", 5},          {"7ms", 7000},          {"3s", 3000000},
+                 {"2m", 120000000}, {"4h", 14400000000}, {"30d", 2592000000000}, {"0d", 0}};
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         cr_assert_eq(config_value_parse(time, times[i].text, &number), 0, "%s", times[i].text);
         cr_assert_eq(number, times[i].us, "%s", times[i].text);
@@ -222,8 +236,7 @@ Test(config_value, says_what_it_expects)
     config_value_expected(config_row(OPTION_log_tail_bytes), text);
     cr_assert_str_eq(text, "a size with KiB, MiB, GiB or TiB, 16MiB to 8GiB, a power of two");
     config_value_expected(config_row(OPTION_log_segment_bytes), text);
-    cr_assert_str_eq(text,
-                     "a size with KiB, MiB, GiB or TiB, 4MiB to 1GiB, a multiple of 1MiB");
+    cr_assert_str_eq(text, "a size with KiB, MiB, GiB or TiB, 4MiB to 1GiB, a multiple of 1MiB");
     config_value_expected(config_row(OPTION_log_sync), text);
     cr_assert_str_eq(text, "one of: auto dsync fdatasync");
     config_value_expected(config_row(OPTION_process_cpu), text);

@@ -41,8 +41,8 @@ Test(lines, writes_time_level_event_and_values)
                            "2026-11-24T07:38:55.123458Z error gave_up times=3\n");
 }
 
-/* A flood is cut after the burst; when its window has ended the next line of any event says how many
- * were held back, and the event is heard again. */
+/* A flood is cut after the burst; when its window has ended the next line of any event says how
+ * many were held back, and the event is heard again. */
 Test(lines, holds_a_flood_back_and_says_how_many)
 {
     begin();

@@ -147,9 +147,9 @@ Test(setup, hands_every_option_of_tables_on)
 Test(setup, keeps_plain_text_on_the_host)
 {
     static const char *const inside[] = {"127.0.0.1:0", "127.9.9.9:1", "[::1]:7700", "unix:/tmp/x"};
-    static const char *const outside[] = {"0.0.0.0:7700", "10.0.0.1:7700", "[::]:7700",
-                                          "[fe80::1]:7700", "[::ffff:10.0.0.1]:7700",
-                                          "127.0.0.1:1,0.0.0.0:2"};
+    static const char *const outside[] = {
+        "0.0.0.0:7700",   "10.0.0.1:7700",          "[::]:7700",
+        "[fe80::1]:7700", "[::ffff:10.0.0.1]:7700", "127.0.0.1:1,0.0.0.0:2"};
     for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
         config_defaults(&config);
         set("server.listen", inside[i]);
@@ -178,11 +178,11 @@ static void expect_refused(const char *name, const char *value, const char *word
 /* Addresses and topics that do not parse are refused with their form. */
 Test(setup, refuses_what_does_not_parse)
 {
-    static const char *const addresses[] = {"localhost:7700", "127.0.0.1", "127.0.0.1:99999",
-                                            "unix:", "127.0.0.1:1,", ",127.0.0.1:1"};
-    static const char *const topics[] = {"a", "a:sku", "a:sku:", "a:sku:0", "a:sku:65", "a:sku:8x",
-                                         "a:sku:-1", "a:none:8", ":sku:8", "a b:sku:8",
-                                         "a:sku:8:9", "a:sku:8,,b:sku:8", "-a:sku:8"};
+    static const char *const addresses[] = {"localhost:7700", "127.0.0.1",    "127.0.0.1:99999",
+                                            "unix:",          "127.0.0.1:1,", ",127.0.0.1:1"};
+    static const char *const topics[] = {
+        "a",        "a:sku",  "a:sku:",    "a:sku:0",   "a:sku:65",         "a:sku:8x", "a:sku:-1",
+        "a:none:8", ":sku:8", "a b:sku:8", "a:sku:8:9", "a:sku:8,,b:sku:8", "-a:sku:8"};
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++)
         expect_refused("server.listen", addresses[i], "expected 127.0.0.1:7700");
     for (size_t i = 0; i < sizeof topics / sizeof topics[0]; i++)
