@@ -81,7 +81,8 @@ def own_mounts():
 def mount(*words):
     result = subprocess.run(['mount', *words], capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise unittest.SkipTest('mount ' + ' '.join(words) + ': ' + result.stderr.strip())
+        said = ' '.join(result.stderr.split())
+        raise unittest.SkipTest('mount ' + ' '.join(words) + ': ' + said)
 
 
 def unmount(folder):

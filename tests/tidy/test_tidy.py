@@ -18,7 +18,6 @@ import ranks
 import seam
 import summary
 import tree
-import unit
 from kit import TreeCase, main
 
 TABLES = '''
@@ -242,24 +241,6 @@ class Exports(TreeCase):
         self.assert_finds(found, 'pattern')
 
 
-class Unit(TreeCase):
-    def test_puts_the_daemon_into_the_unit(self):
-        self.assertEqual(unit.with_daemon('[Service]\nExecStart=/usr/sbin/x -a\n', '/b/x'),
-                         '[Service]\nExecStart=/b/x -a\n')
-
-    def test_finds_complaints_about_this_unit_only(self):
-        self.assertEqual(unit.verify_findings('/t/a.service', 'other.service: Broken.\n'), [])
-        for output, words in (("/t/a.service:7: Unknown key 'X'\n", ':7: Unknown key'),
-                              ('a.service: Command /x is missing\n', 'Command')):
-            self.assert_finds(unit.verify_findings('/t/a.service', output), words)
-
-    def test_finds_a_unit_that_is_exposed_or_cannot_be_judged(self):
-        level = 'Overall exposure level for a.service: {} OK\n'
-        self.assertEqual(unit.exposure_findings('a.service', level.format('1.5')), [])
-        self.assert_finds(unit.exposure_findings('a.service', level.format('4.0')), 'exposure 4.0')
-        self.assert_finds(unit.exposure_findings('a.service', 'failed\n'), 'no exposure level')
-
-
 class Links(TreeCase):
     def findings(self, text):
         self.write('docs/A.md', text)
@@ -321,34 +302,46 @@ class Summary(TreeCase):
     """tools/setup/summary.py, which decides whether a run was good."""
 
     def count(self, *tests, status=0):
+        """(passed, failed, skipped) of a log with these tests."""
         self.write('log', ''.join(json.dumps(test) + '\n' for test in tests))
-        return summary.count_step(os.path.join(self.root, 'log'), status)[0]
+        counts = summary.count_step(os.path.join(self.root, 'log'), status)
+        return counts.passed, counts.failures, len(counts.skipped)
+
+    def last_lines(self, status, count):
+        """What it prints about the log, and that it exits with that status."""
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            self.assertEqual(summary.main([os.path.join(self.root, 'log')]), status)
+        return output.getvalue().splitlines()[-count:]
 
     def test_counts_subtests_and_plain_tests(self):
         tap = '1..4\nok - a\nok 2 - b # SKIP no root\nnot ok - c\n  not ok detail\nok - d\n'
-        self.assertEqual(self.count({'name': 'x', 'result': 'FAIL', 'stdout': tap}), [2, 1, 1])
+        self.assertEqual(self.count({'name': 'x', 'result': 'FAIL', 'stdout': tap}), (2, 1, 1))
         self.assertEqual(self.count({'name': 'x', 'result': 'OK', 'stdout': 'ok\n'},
                                     {'name': 'y', 'result': 'SKIP'},
-                                    {'name': 'z', 'result': 'TIMEOUT'}), [1, 1, 1])
+                                    {'name': 'z', 'result': 'TIMEOUT'}), (1, 1, 1))
 
     def test_a_crash_behind_good_subtests_is_a_failure(self):
         tap = '1..9\nok - a\n'
-        self.assertEqual(self.count({'name': 'x', 'result': 'ERROR', 'stdout': tap}), [1, 1, 0])
+        self.assertEqual(self.count({'name': 'x', 'result': 'ERROR', 'stdout': tap}), (1, 1, 0))
 
     def test_a_step_that_failed_without_a_failed_test_is_a_failure(self):
-        self.assertEqual(self.count({'name': 'x', 'result': 'OK'}, status=2), [1, 1, 0])
-        self.assertEqual(summary.count_step(os.path.join(self.root, 'none'), 1)[0], [0, 1, 0])
+        self.assertEqual(self.count({'name': 'x', 'result': 'OK'}, status=2), (1, 1, 0))
+        self.assertEqual(summary.count_step(os.path.join(self.root, 'none'), 1).failures, 1)
 
     def test_no_test_at_all_is_a_failure(self):
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            self.assertEqual(summary.main([os.path.join(self.root, 'none')]), 1)
-        self.assertEqual(output.getvalue().splitlines()[-1], '0 passed, 1 failed')
+        self.assertEqual(self.last_lines(1, 1), ['0 passed, 1 failed'])
 
-    def test_the_last_line_names_the_skipped_only_when_there_are_some(self):
-        self.write('log', '{"name": "x", "result": "OK"}\n')
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            self.assertEqual(summary.main([os.path.join(self.root, 'log')]), 0)
-        self.assertEqual(output.getvalue(), '1 passed, 0 failed\n')
+    def test_names_what_failed_and_what_was_skipped_and_why(self):
+        tap = '1..2\nok 1 - b # SKIP no root\nnot ok 2 - c\n'
+        self.count({'name': 'x', 'result': 'FAIL', 'stdout': tap})
+        lines = self.last_lines(1, 3)
+        self.assertIn('skipped: x: b: no root', lines[0])
+        self.assertIn('failed: x', lines[1])
+        self.assertEqual(lines[2], '0 passed, 1 failed, 1 skipped')
+
+    def test_the_last_line_is_short_when_all_is_well(self):
+        self.count({'name': 'x', 'result': 'OK'})
+        self.assertEqual(self.last_lines(0, 1), ['1 passed, 0 failed'])
 
 
 if __name__ == '__main__':

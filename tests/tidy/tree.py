@@ -72,7 +72,6 @@ def quoted(cell):
 
 
 def report(findings):
-    findings = list(findings)
     for finding in findings:
         print(finding)
     return 1 if findings else 0

@@ -7,72 +7,96 @@
 A step is `LOG` or `LOG=STATUS`: a test log as `meson test` writes it (one JSON object a test), with
 the exit status of the command that wrote it. A test program that speaks TAP counts by its subtests,
 any other as one. What went wrong without a failed subtest (a crash, a timeout, a plan that was not
-kept, a step that never got as far as a log) counts as one failure. Exits 1 on any failure, and when
-nothing ran at all.
+kept, a step that never got as far as a log) counts as one failure. What was skipped is named with
+its reason. Exits 1 on any failure, and when nothing ran at all.
 """
 import json
 import re
 import sys
 
 PLAN = re.compile(r'^1\.\.\d+', re.M)
-SUBTEST = re.compile(r'^(not )?ok\b([^\n]*)', re.M)
-DIRECTIVE = re.compile(r'#\s*(skip|todo)\b', re.I)
+SUBTEST = re.compile(r'^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*([^\n]*)', re.M)
+DIRECTIVE = re.compile(r'\s*#\s*(?:skip|todo)\b\s*', re.I)
 
 
-def count_test(test):
-    """(passed, failed, skipped) of one line of the log."""
-    output = test.get('stdout') or ''
-    good = test['result'] in ('OK', 'EXPECTEDFAIL')
-    if not PLAN.search(output):
-        if test['result'] == 'SKIP':
-            return 0, 0, 1
-        return (1, 0, 0) if good else (0, 1, 0)
-    passed = failed = skipped = 0
-    for negated, rest in SUBTEST.findall(output):
-        if DIRECTIVE.search(rest):
-            skipped += 1
-        elif negated:
-            failed += 1
-        else:
-            passed += 1
-    if not good and test['result'] != 'SKIP' and not failed:
-        failed = 1
-    return passed, failed, skipped
+class Counts:
+    """Results of a step, or of all."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = []   # names of the tests
+        self.skipped = []  # names and reasons
+        self.failures = 0  # single cases
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.failures += other.failures
+
+    def fail(self, name, cases=1):
+        self.failed.append(name)
+        self.failures += cases
+
+    def add_test(self, test):
+        """One line of the log."""
+        name, output, result = test['name'], test.get('stdout') or '', test['result']
+        good = result in ('OK', 'EXPECTEDFAIL')
+        if not PLAN.search(output):
+            if result == 'SKIP':
+                self.skipped.append(f'{name}: {output.strip() or "no reason given"}')
+            elif good:
+                self.passed += 1
+            else:
+                self.fail(name)
+            return
+        failures = 0
+        for negated, text in SUBTEST.findall(output):
+            directive = DIRECTIVE.search(text)
+            if directive:
+                case, reason = text[:directive.start()], text[directive.end():]
+                self.skipped.append(f'{name}: {case}: {reason or "no reason given"}')
+            elif negated:
+                failures += 1
+            else:
+                self.passed += 1
+        if failures or not good and result != 'SKIP':
+            self.fail(name, failures or 1)
 
 
 def count_step(path, status):
-    """(passed, failed, skipped) of one log, and the names of the tests that failed."""
-    totals, names = [0, 0, 0], []
+    """The results in one log, and of the command that wrote it."""
+    counts = Counts()
     try:
         with open(path, encoding='utf-8', errors='replace') as file:
-            tests = [json.loads(line) for line in file if line.strip()]
+            for line in file:
+                if line.strip():
+                    counts.add_test(json.loads(line))
     except FileNotFoundError:
-        tests = []
-    for test in tests:
-        counts = count_test(test)
-        totals = [total + count for total, count in zip(totals, counts)]
-        if counts[1]:
-            names.append(test['name'])
-    if status and not totals[1]:
-        totals[1] = 1
-        names.append(f'{path}: exit status {status}')
-    return totals, names
+        pass
+    if status and not counts.failures:
+        counts.fail(f'{path}: exit status {status}')
+    return counts
 
 
 def main(steps):
-    totals = [0, 0, 0]
+    totals = Counts()
     for step in steps:
         path, _, status = step.partition('=')
-        counts, names = count_step(path, int(status or 0))
-        totals = [total + count for total, count in zip(totals, counts)]
-        for name in names:
-            print(f'failed: {name} ({path.split("/")[0]})')
-    if not any(totals):
-        print('failed: no test ran')
-        totals[1] = 1
-    skipped = f', {totals[2]} skipped' if totals[2] else ''
-    print(f'{totals[0]} passed, {totals[1]} failed{skipped}')
-    return 1 if totals[1] else 0
+        counts = count_step(path, int(status or 0))
+        where = path.split('/')[0]
+        counts.failed = [f'{name} ({where})' for name in counts.failed]
+        counts.skipped = [f'{name} ({where})' for name in counts.skipped]
+        totals.add(counts)
+    if not totals.passed and not totals.failures and not totals.skipped:
+        totals.fail('no test ran')
+    for name in totals.skipped:
+        print(f'skipped: {name}')
+    for name in totals.failed:
+        print(f'failed: {name}')
+    skipped = f', {len(totals.skipped)} skipped' if totals.skipped else ''
+    print(f'{totals.passed} passed, {totals.failures} failed{skipped}')
+    return 1 if totals.failures else 0
 
 
 if __name__ == '__main__':
