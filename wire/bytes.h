@@ -6,7 +6,8 @@
  * XD_FRAME_MALFORMED and then neither moves nor writes. A writer fills memory that its caller has
  * measured beforehand, so running out of room there is a broken invariant.
  *
- * Internal to wire. Must not interpret what it moves, allocate or keep state elsewhere.
+ * Used inside wire and by the broker's own formats. Must not interpret what it moves, allocate or
+ * keep state elsewhere.
  */
 #ifndef CROSSDOCK_WIRE_BYTES_H
 #define CROSSDOCK_WIRE_BYTES_H

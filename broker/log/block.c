@@ -12,6 +12,7 @@
 
 #include "broker/log/page.h"
 #include "broker/log/segment.h"
+#include "wire/bytes.h"
 #include "wire/checksum.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
@@ -164,7 +165,7 @@ int block_check_header(const struct block_header *block, const struct block_iden
         }
         if (block->version == 0)
             wrong = "version 0";
-        else if (block->flags != 0 || !bytes_zero(block->reserved, sizeof(block->reserved)))
+        else if (block->flags != 0 || !xd_bytes_zero(block->reserved, sizeof(block->reserved)))
             wrong = "reserved bytes are not zero";
         else
             wrong = check_sizes(block, identity);
@@ -187,7 +188,7 @@ static uint32_t check_extent(const struct xd_batch_header *batch, uint32_t bytes
     uint32_t stride = xd_batch_stride(batch);
     if (stride > bytes_left)
         return 0;
-    return bytes_zero((const uint8_t *)batch + used, stride - used) ? stride : 0;
+    return xd_bytes_zero((const uint8_t *)batch + used, stride - used) ? stride : 0;
 }
 
 /* Batches follow each other without gaps to the end of the payload, and are as many as the header
@@ -214,7 +215,7 @@ static int check_structure(const struct block_header *block, uint32_t *ret_at, c
         return XD_LOG_CORRUPT;
     }
     uint32_t used = BLOCK_HEADER_BYTES + block->payload_bytes;
-    if (!bytes_zero((const uint8_t *)block + used, block->block_bytes - used)) {
+    if (!xd_bytes_zero((const uint8_t *)block + used, block->block_bytes - used)) {
         *ret_at = used;
         *ret_why = "the padding is not zero";
         return XD_LOG_CORRUPT;

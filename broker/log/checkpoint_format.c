@@ -8,6 +8,7 @@
 #include "broker/io/env.h"
 #include "broker/log/page.h"
 #include "broker/log/segment.h"
+#include "wire/bytes.h"
 #include "wire/checksum.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
@@ -64,7 +65,7 @@ static const char *check_fields(const struct checkpoint_header *header)
         return "the position is not a log position";
     if (header->state_bytes > PART_BYTES_MAX || header->local_bytes > PART_BYTES_MAX)
         return "a part is larger than any checkpoint";
-    if (header->reserved0 != 0 || !bytes_zero(header->reserved1, sizeof(header->reserved1)))
+    if (header->reserved0 != 0 || !xd_bytes_zero(header->reserved1, sizeof(header->reserved1)))
         return "reserved bytes are not zero";
     return NULL;
 }

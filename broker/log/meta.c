@@ -8,6 +8,7 @@
 
 #include "broker/log/page.h"
 #include "broker/log/segment.h"
+#include "wire/bytes.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
@@ -38,7 +39,7 @@ static const char *check_fields(const struct meta *meta)
         return "the epoch starts nowhere";
     if (meta->epoch_position / meta->segment_bytes == 0 || meta->epoch_position % PAGE_BYTES != 0)
         return "the epoch's position is not a log position";
-    if (meta->reserved0 != 0 || !bytes_zero(meta->reserved1, sizeof(meta->reserved1)))
+    if (meta->reserved0 != 0 || !xd_bytes_zero(meta->reserved1, sizeof(meta->reserved1)))
         return "reserved bytes are not zero";
     return NULL;
 }

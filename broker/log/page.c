@@ -6,6 +6,7 @@
  */
 #include "broker/log/page.h"
 
+#include "wire/bytes.h"
 #include "wire/checksum.h"
 #include "wire/xassert.h"
 
@@ -28,7 +29,7 @@ enum page_verdict page_check(const void *page, uint32_t magic, uint16_t version,
     XD_ASSERT(((uintptr_t)page & 7u) == 0);
     const struct page_head *head = page;
     if (head->magic != magic) {
-        *ret_why = bytes_zero(page, PAGE_BYTES) ? "the page is empty" : "wrong magic";
+        *ret_why = xd_bytes_zero(page, PAGE_BYTES) ? "the page is empty" : "wrong magic";
         return PAGE_DAMAGED;
     }
     if (head->xxh3 !=
@@ -45,10 +46,4 @@ enum page_verdict page_check(const void *page, uint32_t magic, uint16_t version,
         return PAGE_DAMAGED;
     }
     return PAGE_GOOD;
-}
-
-int bytes_zero(const void *data, size_t bytes)
-{
-    const uint8_t *first = data;
-    return bytes == 0 || (first[0] == 0 && memcmp(first, first + 1, bytes - 1) == 0);
 }

@@ -33,9 +33,6 @@ void page_seal(void *page, uint32_t magic, uint16_t version);
 enum page_verdict page_check(const void *page, uint32_t magic, uint16_t version,
                              const char **ret_why);
 
-/* True when all bytes are zero; true for none. */
-int bytes_zero(const void *data, size_t bytes);
-
 /* `bytes` rounded up to whole pages. */
 static inline uint64_t page_round(uint64_t bytes)
 {

@@ -7,6 +7,7 @@
 #include "broker/log/segment.h"
 
 #include "broker/log/page.h"
+#include "wire/bytes.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
@@ -35,7 +36,7 @@ static const char *check_fields(const struct segment_header *header)
         return "segment number beyond every log position";
     if (header->align_bytes != PAGE_BYTES)
         return "alignment is not 4096";
-    if (!bytes_zero(header->reserved, sizeof(header->reserved)))
+    if (!xd_bytes_zero(header->reserved, sizeof(header->reserved)))
         return "reserved bytes are not zero";
     return NULL;
 }

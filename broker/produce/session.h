@@ -62,7 +62,6 @@ struct channel {
     int64_t append_time_us;  /* applied: of the newest batch, 0 = none */
     uint64_t low;         /* all sequences below it have been sent, as the client says; not kept */
     uint32_t first_chain; /* index + 1 of its newest chain, 0 = none; linked by next_chain */
-    uint32_t reserved;
 };
 
 /* Proof that a batch was appended. */

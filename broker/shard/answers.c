@@ -235,6 +235,15 @@ bool answers_reply(struct shard *shard, net_id conn, uint16_t op, uint64_t corre
     return true;
 }
 
+int answers_refuse(struct shard *shard, const struct net_frame *frame, int status,
+                   const char *detail)
+{
+    XD_ASSERT(status < 0);
+    bool written = answers_reply(shard, frame->conn, frame->head.op, frame->head.correlation,
+                                 status, 0, detail, NULL, 0);
+    return written ? 0 : -EAGAIN;
+}
+
 /* Writes one ready answer that is not an ack. False: no room. */
 static bool write_reply(struct shard *shard, const struct answer *answer)
 {

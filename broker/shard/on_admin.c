@@ -65,15 +65,6 @@ bool admin_answer_config(struct shard *shard, const struct answer *answer)
                       bytes);
 }
 
-static int refuse(struct shard *shard, const struct net_frame *frame, int status,
-                  const char *detail)
-{
-    return answers_reply(shard, frame->conn, XD_OP_ADMIN, frame->head.correlation, status, 0,
-                         detail, NULL, 0)
-               ? 0
-               : -EAGAIN;
-}
-
 /* Appends what the verb planned; its answer waits for the entry. */
 static int change(struct shard *shard, const struct net_frame *frame,
                   const struct control_config *entry)
@@ -89,7 +80,7 @@ static int change(struct shard *shard, const struct net_frame *frame,
     if (status == XD_THROTTLED)
         return -EAGAIN;
     if (status < 0)
-        return refuse(shard, frame, status, xd_status_text(status));
+        return answers_refuse(shard, frame, status, xd_status_text(status));
     const char *why = "";
     status = catalog_take(&shard->catalog, entry, answer.log_index, &why);
     XD_ASSERT(status == 0);
@@ -105,14 +96,14 @@ int on_admin(struct shard *shard, const struct net_frame *frame)
     char detail[XD_DETAIL_BYTES_MAX] = "";
     int status = xd_admin_decode(payload, frame->head.length, &request, &field);
     if (status < 0)
-        return refuse(shard, frame, status, field);
+        return answers_refuse(shard, frame, status, field);
 
     struct admin_view view;
     struct admin_result result;
     admin_view_of(shard, &view);
     status = admin_run(&view, &request, shard->json, XD_ADMIN_REPLY_BYTES_MAX, &result, detail);
     if (status < 0)
-        return refuse(shard, frame, status, detail);
+        return answers_refuse(shard, frame, status, detail);
     if (result.append)
         return change(shard, frame, &result.entry);
     return reply_json(shard, frame->conn, frame->head.correlation, log_durable_index(shard->log),

@@ -251,15 +251,6 @@ uint64_t readers_deadline_ns(const struct shard *shard)
 
 /* ---- the request --------------------------------------------------------------------------- */
 
-static int refuse(struct shard *shard, const struct net_frame *frame, int status,
-                  const char *detail)
-{
-    return answers_reply(shard, frame->conn, XD_OP_READ, frame->head.correlation, status, 0, detail,
-                         NULL, 0)
-               ? 0
-               : -EAGAIN;
-}
-
 static uint64_t resolve(const struct shard *shard, const struct xd_read *read)
 {
     uint64_t first, end;
@@ -287,17 +278,17 @@ int on_read(struct shard *shard, const struct net_frame *frame)
     int status = xd_read_decode(payload, frame->head.length, &read, &field);
     if (status < 0) {
         snprintf(detail, sizeof detail, "READ: field %s is wrong", field);
-        return refuse(shard, frame, status, detail);
+        return answers_refuse(shard, frame, status, detail);
     }
     if (catalog_partition(&shard->catalog, read.partition) == NULL) {
         snprintf(detail, sizeof detail, "partition: %u does not exist; fetch the catalog again",
                  read.partition);
-        return refuse(shard, frame, XD_PARTITION_UNKNOWN, detail);
+        return answers_refuse(shard, frame, XD_PARTITION_UNKNOWN, detail);
     }
     struct connection *connection = shard_connection(shard, frame->conn);
     if (connection->waiters == WAITERS_PER_CONNECTION || pool_free_count(&shard->waiters) == 0)
-        return refuse(shard, frame, XD_THROTTLED,
-                      "too many READ requests wait; ask with fewer at a time");
+        return answers_refuse(shard, frame, XD_THROTTLED,
+                              "too many READ requests wait; ask with fewer at a time");
 
     struct waiter *waiter = pool_acquire(&shard->waiters);
     *waiter = (struct waiter){

@@ -150,17 +150,6 @@ int on_catalog(struct shard *shard, const struct net_frame *frame)
 
 /* ---- PRODUCER_OPEN, PRODUCER_CLOSE --------------------------------------------------------- */
 
-static int refuse(struct shard *shard, const struct net_frame *frame, int status,
-                  const char *detail)
-{
-    /* Decided over staged entries that may not survive a crash, and answered at once all the same:
-     * a refused open promises nothing, and after a crash the client has to open again anyway. */
-    return answers_reply(shard, frame->conn, frame->head.op, frame->head.correlation, status, 0,
-                         detail, NULL, 0)
-               ? 0
-               : -EAGAIN;
-}
-
 /* Registers the holder; the former one is fenced by the epoch. */
 static void hold(struct shard *shard, uint32_t channel, net_id conn)
 {
@@ -179,7 +168,7 @@ int on_open(struct shard *shard, const struct net_frame *frame)
     int status = xd_open_decode(payload, frame->head.length, &request, &field);
     if (status < 0) {
         snprintf(detail, sizeof detail, "PRODUCER_OPEN: field %s is wrong", field);
-        return refuse(shard, frame, status, detail);
+        return answers_refuse(shard, frame, status, detail);
     }
     int64_t facility = catalog_facility_find(&shard->catalog, request.facility);
     if (facility < 0) {
@@ -187,12 +176,12 @@ int on_open(struct shard *shard, const struct net_frame *frame)
                  "facility: '%.*s' is not known; add it with "
                  "`crossdock facility add`",
                  (int)request.facility.bytes, request.facility.data);
-        return refuse(shard, frame, (int)facility, detail);
+        return answers_refuse(shard, frame, (int)facility, detail);
     }
     struct control_session entry;
     status = session_plan_open(&shard->sessions, &request, (uint32_t)facility, &entry, detail);
     if (status < 0)
-        return refuse(shard, frame, status, detail);
+        return answers_refuse(shard, frame, status, detail);
     if (!answers_room(shard))
         return -EAGAIN;
 
@@ -206,7 +195,7 @@ int on_open(struct shard *shard, const struct net_frame *frame)
         if (status == XD_THROTTLED)
             return -EAGAIN;
         if (status < 0)
-            return refuse(shard, frame, status, xd_status_text(status));
+            return answers_refuse(shard, frame, status, xd_status_text(status));
         const char *why = "";
         status = session_take(&shard->sessions, &entry, &why);
         XD_ASSERT(status == 0);
@@ -255,13 +244,13 @@ int on_close(struct shard *shard, const struct net_frame *frame)
     int status = xd_close_decode(payload, frame->head.length, &request, &field);
     if (status < 0) {
         snprintf(detail, sizeof detail, "PRODUCER_CLOSE: field %s is wrong", field);
-        return refuse(shard, frame, status, detail);
+        return answers_refuse(shard, frame, status, detail);
     }
     const struct channel *channel = session_channel(&shard->sessions, request.producer_id);
     if (channel == NULL || shard->holders[channel->number - 1] != frame->conn ||
         channel->producer_epoch != request.producer_epoch)
-        return refuse(shard, frame, XD_PRODUCER_UNKNOWN,
-                      "producer_id: not open on this connection");
+        return answers_refuse(shard, frame, XD_PRODUCER_UNKNOWN,
+                              "producer_id: not open on this connection");
     if (!answers_room(shard))
         return -EAGAIN;
     shard->holders[channel->number - 1] = 0;

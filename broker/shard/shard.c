@@ -286,11 +286,9 @@ static frame_handler handler_of(uint16_t op)
 static int refuse_frame(struct shard *shard, const struct net_frame *frame, int status,
                         const char *detail)
 {
-    bool written = answers_reply(shard, frame->conn, frame->head.op, frame->head.correlation,
-                                 status, 0, detail, NULL, 0);
-    if (!written)
-        return -EAGAIN;
-    return xd_status_class(status) == XD_CLASS_FATAL ? -ECONNABORTED : 0;
+    int refused = answers_refuse(shard, frame, status, detail);
+    bool ends = refused == 0 && xd_status_class(status) == XD_CLASS_FATAL;
+    return ends ? -ECONNABORTED : refused;
 }
 
 /* The request table decides what may be reached; then the handler. */
@@ -431,8 +429,8 @@ static void stop_further(struct shard *shard)
 {
     if (shard->stage != STAGE_STOPPING)
         return;
-    bool answered = log_fenced(shard->log) != 0 ||
-                    (list_empty(&shard->waiting) && list_empty(&shard->dirty));
+    bool answered =
+        log_fenced(shard->log) != 0 || (list_empty(&shard->waiting) && list_empty(&shard->dirty));
     if (answered || shard->now_ns >= shard->stop_deadline_ns)
         net_close_begin(shard->net);
     if (log_closed(shard->log) && net_closed(shard->net))

@@ -158,6 +158,12 @@ void answers_forget(struct shard *shard, struct connection *connection);
 bool answers_reply(struct shard *shard, net_id conn, uint16_t op, uint64_t correlation, int status,
                    uint64_t log_index, const char *detail, const void *body, uint32_t body_bytes);
 
+/* Refuses a request at once: 0, or -EAGAIN when the connection has no room. Also what was decided
+ * over staged entries may be refused so: a refusal promises nothing that a crash could take back.
+ */
+int answers_refuse(struct shard *shard, const struct net_frame *frame, int status,
+                   const char *detail);
+
 /* ---- frame handlers: 0 = handled, -EAGAIN = not now (stall), -ECONNABORTED = close ------------
  */
 int on_hello(struct shard *shard, const struct net_frame *frame);

@@ -9,6 +9,7 @@
 #include "broker/log/checkpoint_format.h"
 #include "broker/log/page.h"
 #include "tests/support/fenced.h"
+#include "wire/bytes.h"
 #include "wire/status.h"
 
 #define STATE_BYTES 5000u
@@ -48,8 +49,8 @@ Test(log_checkpoint_format, lays_the_body_out_in_pages)
     cr_assert_eq(checkpoint_local_at(STATE_BYTES), 8192);
     cr_assert_eq(checkpoint_body_bytes(STATE_BYTES, LOCAL_BYTES), 3 * 4096);
     cr_assert_eq(checkpoint_body_bytes(0, 0), 0);
-    cr_assert(bytes_zero(body + STATE_BYTES, 8192 - STATE_BYTES));
-    cr_assert(bytes_zero(body + 8192 + LOCAL_BYTES, 4096 - LOCAL_BYTES));
+    cr_assert(xd_bytes_zero(body + STATE_BYTES, 8192 - STATE_BYTES));
+    cr_assert(xd_bytes_zero(body + 8192 + LOCAL_BYTES, 4096 - LOCAL_BYTES));
 }
 
 /* Every flipped bit of header, state and local part is found; padding holds nothing. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/log/page.h"
+#include "wire/bytes.h"
 #include "wire/checksum.h"
 
 static _Alignas(4096) uint8_t page[PAGE_BYTES];
@@ -62,11 +63,11 @@ Test(log_page, tells_an_empty_page)
 Test(log_page, sees_each_byte_that_is_not_zero)
 {
     memset(page, 0, sizeof(page));
-    cr_assert(bytes_zero(page, 0));
+    cr_assert(xd_bytes_zero(page, 0));
     for (uint32_t i = 0; i < 300; i++) {
-        cr_assert(bytes_zero(page, 300));
+        cr_assert(xd_bytes_zero(page, 300));
         page[i] = 1;
-        cr_assert_not(bytes_zero(page, 300));
+        cr_assert_not(xd_bytes_zero(page, 300));
         page[i] = 0;
     }
     cr_assert_eq(page_round(0), 0);

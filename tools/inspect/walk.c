@@ -6,6 +6,7 @@
 
 #include "broker/log/page.h"
 #include "broker/log/verdict.h"
+#include "wire/bytes.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
@@ -347,7 +348,7 @@ static void begin_segment(struct walk *walk, struct walk_item *item)
 {
     const struct wal_file *file = &walk->folder->files[walk->next_file++];
     if (file->status != 0) {
-        bool empty = bytes_zero(file->header, sizeof *file->header) != 0;
+        bool empty = xd_bytes_zero(file->header, sizeof *file->header) != 0;
         fill(item, WALK_NOTE, file, 0, empty ? "being prepared, holds nothing yet" : file->why);
         return;
     }
