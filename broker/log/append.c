@@ -22,6 +22,7 @@ void append_init(struct log *log, const struct recover_point *point)
 {
     XD_ASSERT(point->position % XD_BLOCK_ALIGN == 0);
     XD_ASSERT(point->index > 0 && point->sequence > 0);
+    XD_ASSERT(log->phase == LOG_OPENED && log->tail.ring.head == 0);
     log->append = (struct append){.position = point->position,
                                   .index = point->index,
                                   .sequence = point->sequence,
@@ -34,6 +35,19 @@ void append_init(struct log *log, const struct recover_point *point)
                                              .index = point->index - 1,
                                              .sequence = point->sequence - 1,
                                              .chain = point->chain}};
+    append_check(log);
+}
+
+void append_check(const struct log *log)
+{
+    const struct append *a = &log->append;
+
+    XD_ASSERT(a->given <= a->durable && a->durable <= a->written);
+    XD_ASSERT(a->written <= a->submitted && a->submitted <= log->tail.ring.head);
+    XD_ASSERT(a->folded.index <= a->durable_index && a->durable_index <= a->written_index);
+    XD_ASSERT(a->written_index < a->index && a->folded.position <= a->position);
+    XD_ASSERT(a->unsubmitted_bytes <= a->undurable_bytes);
+    XD_ASSERT(a->writes_inflight <= a->submitted - a->written);
 }
 
 static uint32_t round_up(uint32_t bytes, uint32_t align)
@@ -52,6 +66,7 @@ static struct segment *active_segment(struct log *log)
 
 uint64_t append_undurable_blocks(const struct log *log)
 {
+    XD_ASSERT(log->append.durable <= log->tail.ring.head);
     return log->tail.ring.head - log->append.durable;
 }
 
@@ -77,6 +92,7 @@ static void block_finish(struct log *log, uint64_t address, enum block_type type
     struct tail_block *closed;
     bool local = type == BLOCK_SEAL || type == BLOCK_MARK;
 
+    XD_ASSERT(!log->fenced && append_undurable_blocks(log) < APPEND_WINDOW_BLOCKS);
     memcpy(identity.log_uuid, log->meta.log_uuid, sizeof(identity.log_uuid));
     block->type = (uint16_t)type;
     block->epoch = a->epoch;
@@ -111,6 +127,7 @@ static void block_finish(struct log *log, uint64_t address, enum block_type type
     counters_add(log->counters, COUNTER_block_payload_bytes, block->payload_bytes);
     counters_add(log->counters, COUNTER_marks_written, type == BLOCK_MARK);
     counters_set(log->counters, COUNTER_log_end_position, a->position);
+    append_check(log);
 }
 
 void append_close(struct log *log)
@@ -120,6 +137,7 @@ void append_close(struct log *log)
 
     XD_ASSERT(a->used_bytes <= a->capacity || a->capacity == 0);
     if (a->capacity > 0 && a->batch_count > 0) {
+        XD_ASSERT(a->used_bytes > BLOCK_HEADER_BYTES && a->pending_batches >= a->batch_count);
         block = (struct block_header *)(void *)tail_memory(&log->tail, a->address);
         memset(block, 0, sizeof(*block));
         block->payload_bytes = a->used_bytes - BLOCK_HEADER_BYTES;
@@ -137,7 +155,7 @@ static bool local_block(struct log *log, enum block_type type)
     uint64_t address;
     uint8_t *memory;
 
-    XD_ASSERT(log->append.capacity == 0);
+    XD_ASSERT(log->append.capacity == 0 && log->append.reserved == 0);
     if (tail_place(&log->tail, XD_BLOCK_ALIGN, XD_BLOCK_ALIGN, &address) == 0)
         return false;
     memory = tail_memory(&log->tail, address);
@@ -159,6 +177,7 @@ static uint64_t segment_room(const struct log *log)
 
 static int throttle(struct log *log, const char *reason)
 {
+    XD_ASSERT(reason != NULL);
     log->append.reason = reason;
     return XD_THROTTLED;
 }
@@ -176,7 +195,8 @@ static int segment_roll(struct log *log)
         log->prepare.starved = true;
         return throttle(log, "no segment is ready to be written; wait for the next one");
     }
-    XD_ASSERT(next->segment_no == full->segment_no + 1);
+    XD_ASSERT(next->segment_no == full->segment_no + 1 && next->file >= 0);
+    XD_ASSERT(next->state == SEGMENT_READY && next->zeroed);
     if (!local_block(log, BLOCK_SEAL))
         return throttle(log, "the memory tail is full of batches that are not durable yet");
     full->state = SEGMENT_FULL;
@@ -190,6 +210,18 @@ static int segment_roll(struct log *log)
     prepare_wake(log);
     retain_wake(log);
     return 0;
+}
+
+/* Only while all that is undurable lies in the active segment, so that recovery's look ahead
+ * reaches as far as with full ones; and no segment without a batch, because retention goes by their
+ * times. */
+static bool roll_early(struct log *log)
+{
+    const struct segment *active = active_segment(log);
+
+    return segment_no_of(&log->table, durable_position(log)) == active->segment_no &&
+           active->first_time_us != 0 && segment_ready(&log->table) != NULL &&
+           env_buggify(log->env, ENV_BUGGIFY_SEGMENT_ROLL_EARLY);
 }
 
 /* Opens a block that takes at least `need` bytes of batches. */
@@ -206,7 +238,7 @@ static int block_open(struct log *log, uint32_t need)
         return throttle(log, "too many blocks are not durable yet");
     if (append_undurable_blocks(log) > 0 && env_buggify(log->env, ENV_BUGGIFY_TAIL_SMALL))
         return throttle(log, "the memory tail is full of batches that are not durable yet");
-    if (segment_room(log) < least) {
+    if (segment_room(log) < least || roll_early(log)) {
         status = segment_roll(log);
         if (status < 0)
             return status;
@@ -217,6 +249,7 @@ static int block_open(struct log *log, uint32_t need)
     a->capacity = tail_place(&log->tail, least, most, &a->address);
     if (a->capacity == 0)
         return throttle(log, "the memory tail is full of batches that are not durable yet");
+    XD_ASSERT(a->capacity >= least && a->capacity <= most);
     a->used_bytes = BLOCK_HEADER_BYTES;
     a->batch_count = 0;
     a->record_count = 0;
@@ -239,6 +272,8 @@ int append_reserve(struct log *log, uint32_t bytes, uint8_t **ret_memory)
         return XD_READ_ONLY;
     if (!index_room(&log->index, a->pending_batches))
         return throttle(log, "the partition index is full; raise index_bytes or keep less");
+    if (a->position + open_bytes(log) + need > log->checkpoint.tail_end)
+        return throttle(log, checkpoint_tail_reason(log));
     if (a->undurable_bytes + open_bytes(log) + need > log->options.undurable_bytes_max)
         return throttle(log, "too many bytes are not durable yet");
     if (a->capacity > 0 && a->capacity - a->used_bytes < need)
@@ -248,6 +283,7 @@ int append_reserve(struct log *log, uint32_t bytes, uint8_t **ret_memory)
         if (status < 0)
             return status;
     }
+    XD_ASSERT(a->used_bytes + need <= a->capacity);
     a->reserved = need;
     *ret_memory = tail_memory(&log->tail, a->address) + a->used_bytes;
     return 0;
@@ -292,6 +328,7 @@ uint64_t append_batch(struct log *log)
 
 bool append_mark(struct log *log)
 {
+    XD_ASSERT(log->append.capacity == 0 && append_undurable_blocks(log) == 0);
     if (segment_room(log) < XD_BLOCK_ALIGN && segment_roll(log) < 0)
         return false;
     return local_block(log, BLOCK_MARK);

@@ -86,5 +86,8 @@ bool append_mark(struct log *log);
 bool append_mark_possible(const struct log *log);
 /* Closed blocks that are not durable. */
 uint64_t append_undurable_blocks(const struct log *log);
+/* Asserts what holds between turns and around every step: how far the log is given, durable,
+ * written and submitted, in this sequence, by counters and by indexes. */
+void append_check(const struct log *log);
 
 #endif

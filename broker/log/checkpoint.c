@@ -17,6 +17,16 @@ uint64_t checkpoint_body_bytes_max(const struct log_options *options, uint32_t c
                                  local_bytes_max(chunk_count, options->partitions_max));
 }
 
+/* The tail begins at `position`. A segment's end may be left unused for as much as a block. */
+static void tail_start(struct log *log, uint64_t position)
+{
+    struct checkpoint *c = &log->checkpoint;
+
+    XD_ASSERT(position >= c->tail_from && position <= log->append.folded.position);
+    c->tail_from = position;
+    c->tail_end = position + log->options.checkpoint_tail_bytes_max - XD_BLOCK_BYTES_MAX;
+}
+
 void checkpoint_init(struct log *log, const struct recover *recover)
 {
     struct checkpoint *c = &log->checkpoint;
@@ -28,6 +38,9 @@ void checkpoint_init(struct log *log, const struct recover *recover)
     c->tried_position = c->position;
     if (c->generation == 0)
         c->tried_position = log->table.segment_bytes + SEGMENT_HEADER_BYTES; /* segment 1 */
+    tail_start(log, c->tried_position);
+    XD_ASSERT((c->generation == 0) == (c->position == 0));
+    XD_ASSERT(c->index < log->append.index && c->step == CHECKPOINT_IDLE);
 }
 
 uint64_t checkpoint_floor(const struct log *log)
@@ -35,6 +48,17 @@ uint64_t checkpoint_floor(const struct log *log)
     const struct checkpoint *c = &log->checkpoint;
 
     return c->other_position < c->position ? c->other_position : c->position;
+}
+
+const char *checkpoint_tail_reason(const struct log *log)
+{
+    const struct checkpoint *c = &log->checkpoint;
+
+    XD_ASSERT(log->append.position >= c->tail_from && c->tail_end > c->tail_from);
+    if (c->failed == 0)
+        return "too much log since the last checkpoint; wait for the next one";
+    return "too much log since the last checkpoint: the disk has no room for the next one; "
+           "make room";
 }
 
 bool checkpoint_due(const struct log *log)
@@ -45,9 +69,13 @@ bool checkpoint_due(const struct log *log)
 
     if (log->fenced || log->phase != LOG_RUNNING || c->step != CHECKPOINT_IDLE)
         return false;
-    if (here == c->tried_position || env_now_mono_ns(log->env) < c->not_before_ns)
+    if (here == c->tail_from || env_now_mono_ns(log->env) < c->not_before_ns)
         return false;
-    XD_ASSERT(here > c->tried_position);
+    XD_ASSERT(here > c->tail_from && here >= c->tried_position);
+    if (here - c->tail_from >= log->options.checkpoint_tail_bytes_max / 4 * 3)
+        return true; /* also when the newest one was given up and nothing could be appended since */
+    if (here == c->tried_position)
+        return false;
     if (here - c->tried_position >= log->options.checkpoint_every_bytes)
         return true;
     if (blocked_at != 0 && here >= blocked_at && checkpoint_floor(log) < blocked_at)
@@ -68,6 +96,8 @@ uint8_t *checkpoint_begin(struct log *log, uint64_t *ret_bytes_max)
 /* The file that the checkpoint being written goes to. */
 static env_file file_of(const struct checkpoint *c)
 {
+    XD_ASSERT(c->header->generation == c->generation + 1); /* never the current one's file */
+    XD_ASSERT(c->files[c->header->generation % CHECKPOINT_FILES] >= 0);
     return c->files[c->header->generation % CHECKPOINT_FILES];
 }
 
@@ -87,6 +117,7 @@ static void header_write(struct log *log)
 {
     struct checkpoint *c = &log->checkpoint;
 
+    XD_ASSERT(c->step == CHECKPOINT_HEADER && c->at == c->body_bytes);
     log_write(log, file_of(c), c->header, CHECKPOINT_HEADER_BYTES, 0, ENV_WRITE_DSYNC,
               log_token(LOG_TOKEN_CHECKPOINT_HEADER, 0));
 }
@@ -97,8 +128,10 @@ static void give_up(struct log *log, int status, enum env_op op)
 {
     struct checkpoint *c = &log->checkpoint;
 
+    XD_ASSERT(status <= 0 && c->step >= CHECKPOINT_FILLING && c->step <= CHECKPOINT_HEADER);
     c->step = CHECKPOINT_IDLE;
     c->not_before_ns = env_now_mono_ns(log->env) + CHECKPOINT_RETRY_NS;
+    c->failed = status;
     if (status == -ENOSPC)
         counters_add(log->counters, COUNTER_io_errors, 1);
     else if (status < 0)
@@ -128,6 +161,7 @@ void checkpoint_commit(struct log *log, uint64_t bytes)
     int status;
 
     XD_ASSERT(c->step == CHECKPOINT_FILLING && bytes <= log->options.checkpoint_bytes_max);
+    XD_ASSERT(point->index <= log->append.durable_index && point->position > c->tail_from);
     local_bytes = local_save(log, c->body + local_at);
     c->body_bytes = checkpoint_body_bytes(bytes, local_bytes);
     XD_ASSERT(c->body_bytes <= c->body_bytes_max);
@@ -226,11 +260,15 @@ void checkpoint_meta_done(struct log *log)
     if (c->step != CHECKPOINT_META || log->meta_file.durable_checkpoint != c->header->generation)
         return;
     XD_ASSERT(c->header->generation == c->generation + 1 && c->header->position >= c->position);
+    XD_ASSERT(c->header->position <= log->append.folded.position);
+    XD_ASSERT(c->header->index >= c->index && c->header->index <= log->append.durable_index);
     c->step = CHECKPOINT_IDLE;
     c->other_position = c->generation > 0 ? c->position : 0;
     c->generation = c->header->generation;
     c->position = c->header->position;
     c->index = c->header->index;
+    tail_start(log, c->position);
+    c->failed = 0;
     env_crash_point(log->env, ENV_CRASH_CHECKPOINT_CURRENT);
     counters_add(log->counters, COUNTER_checkpoints_written, 1);
     counters_add(log->counters, COUNTER_checkpoint_bytes, bytes);

@@ -7,14 +7,20 @@
  * flush, header with DSYNC, and a meta slot that names it. Only then it is current, and segments
  * that both files are past may be recycled. The file of the older generation is overwritten.
  *
- * Failure path: no space gives this checkpoint up, the next one is due after as much log again; any
- * other error fences the log.
+ * The bound: the log behind the last complete checkpoint never grows beyond
+ * checkpoint_tail_bytes_max, because append_reserve lets no batch go beyond tail_end: producers
+ * wait. One is due before the last quarter of that, so that it usually completes in time.
+ *
+ * Failure path: no space gives this checkpoint up. The next one is due after as much log again, or
+ * in the last quarter of the bound every second until one succeeds; the reason that producers are
+ * given names the failure. Any other error fences the log.
  */
 #ifndef CROSSDOCK_LOG_CHECKPOINT_H
 #define CROSSDOCK_LOG_CHECKPOINT_H
 
 #include "broker/io/env.h"
 #include "broker/log/checkpoint_format.h"
+#include "wire/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +31,9 @@ struct recover;
 
 #define CHECKPOINT_WRITE_BYTES (1024u * 1024u)
 #define CHECKPOINT_RETRY_NS 1000000000ull
+/* A quarter of the bound holds the block that is refused and the one that may be lost at a
+ * segment's end: whoever is refused by the bound finds a checkpoint due. */
+#define CHECKPOINT_TAIL_BYTES_MIN (8ull * XD_BLOCK_BYTES_MAX)
 
 enum checkpoint_step {
     CHECKPOINT_IDLE,
@@ -47,7 +56,12 @@ struct checkpoint {
     uint64_t position;                /* where a scan from the current one starts */
     uint64_t other_position;          /* the same for the other file; 0 = not usable */
     uint64_t tried_position;          /* of the newest one begun, current or given up */
+    uint64_t tail_from;               /* where the tail begins: behind the current one, or the
+                                         log's first block */
+    uint64_t tail_end;                /* batches may be appended up to here before the next one is
+                                         complete */
     uint64_t not_before_ns; /* none is due until then, after one was given up; monotonic */
+    int failed;             /* status that the newest one was given up with, 0 = none */
     uint8_t step;           /* enum checkpoint_step */
     uint8_t stalls;         /* completions in a row that wrote nothing */
 };
@@ -58,6 +72,8 @@ uint64_t checkpoint_body_bytes_max(const struct log_options *options, uint32_t c
 void checkpoint_init(struct log *log, const struct recover *recover);
 
 bool checkpoint_due(const struct log *log);
+/* Why a batch that would end beyond tail_end must wait: static text. */
+const char *checkpoint_tail_reason(const struct log *log);
 uint8_t *checkpoint_begin(struct log *log, uint64_t *ret_bytes_max);
 void checkpoint_commit(struct log *log, uint64_t bytes);
 void checkpoint_write_done(struct log *log, const struct env_event *event);

@@ -75,15 +75,10 @@ int checkpoint_check_header(const struct checkpoint_header *header, const uint8_
 {
     XD_ASSERT(header != NULL);
     XD_ASSERT(ret_why != NULL);
-    switch (page_check(header, CHECKPOINT_MAGIC, CHECKPOINT_VERSION, ret_why)) {
-    case PAGE_GOOD:
-        break;
-    case PAGE_NEWER:
-        return XD_FORMAT_UNKNOWN;
-    case PAGE_DAMAGED:
-    default:
-        return XD_CHECKPOINT_CORRUPT;
-    }
+    int status =
+        page_check(header, CHECKPOINT_MAGIC, CHECKPOINT_VERSION, XD_CHECKPOINT_CORRUPT, ret_why);
+    if (status < 0)
+        return status;
     if (header->fold_version > CHECKPOINT_FOLD_VERSION) {
         *ret_why = "the state was folded by a newer release";
         return XD_FORMAT_UNKNOWN;

@@ -17,6 +17,7 @@ static void block_given(struct log *log, const struct block_header *block)
                    SEGMENT_HEADER_BYTES;
     XD_ASSERT(a->ordinal == block->batch_count);
     XD_ASSERT(block->block_sequence == a->folded.sequence + 1);
+    XD_ASSERT(block->position == a->folded.position && block->prev_chain == a->folded.chain);
     a->folded = (struct append_point){.position = position,
                                       .index = block->index,
                                       .sequence = block->block_sequence,
@@ -25,6 +26,7 @@ static void block_given(struct log *log, const struct block_header *block)
     a->ordinal = 0;
     a->given++;
     tail_release(&log->tail, a->given);
+    append_check(log);
 }
 
 int durable_next(struct log *log, struct log_entry *ret_entry)
@@ -39,7 +41,7 @@ int durable_next(struct log *log, struct log_entry *ret_entry)
         int status;
 
         XD_ASSERT(block->magic == BLOCK_MAGIC && block->position == place->position);
-        XD_ASSERT(block->index <= a->durable_index);
+        XD_ASSERT(block->index <= a->durable_index && place->state == TAIL_WRITTEN);
         if (block->type == BLOCK_DATA)
             batch = block_next_batch(block, &a->cursor);
         if (!batch) {
@@ -63,6 +65,7 @@ uint64_t durable_position(const struct log *log)
 {
     const struct append *a = &log->append;
 
+    XD_ASSERT(a->durable <= log->tail.ring.head);
     if (a->durable < log->tail.ring.head)
         return tail_at(&log->tail, a->durable)->position;
     return a->position;

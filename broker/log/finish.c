@@ -3,7 +3,8 @@
  * Ending a recovery. The sequence makes every step repeatable:
  *
  *   1. copy the torn tail to quarantine/   (the bytes are still in place: repeat = same copy)
- *   2. flush every segment that was read   (blocks read back may sit in a device's cache only)
+ *   2. flush every segment that was read, and meta   (what was read back after a kill may sit in a
+ *      device's cache only: blocks, headers of ready segments, the slot that is not overwritten)
  *   3. raise the epoch, first one meta slot, then the other
  *
  * The cut itself is step 3: from then on blocks of the old epoch behind the point are no log any
@@ -81,6 +82,27 @@ static int copy_range(struct recover *recover, const struct verdict_range *bytes
     return status < 0 ? status : 0;
 }
 
+/* There is nothing to copy. How far the missing segment reached is told as far as it is known. */
+static int missing_segment(const struct recover *recover, char *why)
+{
+    const struct verdict *verdict = &recover->verdict;
+    const uint64_t first = recover->point.index;
+    char range[64];
+    XD_ASSERT(verdict->missing_no >=
+              segment_no_of(recover->options.table, recover->point.position));
+    if (verdict->last_index >= first)
+        (void)snprintf(range, sizeof(range), "indexes %" PRIu64 "..%" PRIu64 " were durable", first,
+                       verdict->last_index);
+    else
+        (void)snprintf(range, sizeof(range), "indexes from %" PRIu64 " on may have been durable",
+                       first);
+    (void)snprintf(why, XD_DETAIL_BYTES_MAX,
+                   "segment %" PRIu64 " is missing: no wal file holds it, but %s: %s; put the file "
+                   "back or restore the folder from a copy; nothing was changed",
+                   verdict->missing_no, range, verdict->reason);
+    return XD_LOG_CORRUPT;
+}
+
 int finish_corrupt(struct recover *recover, const char *wrong, uint32_t at, char *why)
 {
     const struct verdict *verdict = &recover->verdict;
@@ -90,14 +112,8 @@ int finish_corrupt(struct recover *recover, const char *wrong, uint32_t at, char
     XD_ASSERT(verdict->kind == VERDICT_CORRUPT);
     uint64_t bytes = verdict->range_count > 0 ? verdict->ranges[0].bytes : 0;
     recover_news(recover, LOG_NEWS_CORRUPT, position, bytes, (uint64_t) - (int64_t)XD_LOG_CORRUPT);
-    if (verdict->missing_no != 0) {
-        (void)snprintf(why, XD_DETAIL_BYTES_MAX,
-                       "segment %" PRIu64 " is missing: no wal file holds it, but indexes %" PRIu64
-                       "..%" PRIu64 " were durable; put the file back or restore the folder from a "
-                       "copy; nothing was changed",
-                       verdict->missing_no, recover->point.index, verdict->last_index);
-        return XD_LOG_CORRUPT;
-    }
+    if (verdict->missing_no != 0)
+        return missing_segment(recover, why);
     struct quarantine quarantine = {.file = -1};
     struct quarantine_range range = {.epoch = recover->meta.epoch,
                                      .first_index = recover->point.index,
@@ -146,14 +162,15 @@ static int quarantine_tail(struct recover *recover, char *why)
 
 /* ---- flush and epoch ------------------------------------------------------------------------- */
 
-static int sync_scanned(struct recover *recover, char *why)
+/* Segments behind the point count too: what makes one ready is a header, which was read like the
+ * blocks. */
+static int sync_read(struct recover *recover, char *why)
 {
     const struct segment_table *table = recover->options.table;
     const uint64_t first = segment_no_of(table, recover->scan_from);
-    const uint64_t last = segment_no_of(table, recover->point.position);
     for (uint32_t slot = 0; slot < table->slot_count; slot++) {
         const struct segment *segment = &table->slots[slot];
-        if (segment->segment_no < first || segment->segment_no > last)
+        if (segment->segment_no < first)
             continue;
         int status = blocking_sync(recover->options.env, segment->file);
         if (status < 0) {
@@ -210,7 +227,10 @@ static int raise_epoch(struct recover *recover)
     meta->commit_index = meta->durable_index;
     point->epoch = meta->epoch;
     point->term = meta->term;
-    int status = write_slot(recover);
+    /* The slot that stays while the other is overwritten may have been read from a cache, too. */
+    int status = recover->created ? 0 : blocking_sync(recover->options.env, recover->meta_file);
+    if (status == 0)
+        status = write_slot(recover);
     if (status < 0)
         return status;
     env_crash_point(recover->options.env, ENV_CRASH_META_FIRST_SLOT);
@@ -253,7 +273,7 @@ int recover_end(struct recover *recover, char *why)
     if (status < 0)
         return status;
     env_crash_point(env, ENV_CRASH_RECOVERY_QUARANTINED);
-    status = sync_scanned(recover, why);
+    status = sync_read(recover, why);
     if (status < 0)
         return status;
     if (recover->created)

@@ -26,6 +26,9 @@ static void block_write(struct log *log, uint64_t counter)
     uint32_t flags = log->sync == LOG_SYNC_DSYNC ? ENV_WRITE_DSYNC : 0;
 
     XD_ASSERT(block->written_bytes < block->block_bytes);
+    XD_ASSERT(counter >= log->append.written && counter < log->append.submitted);
+    XD_ASSERT(log->table.slots[block->slot].segment_no ==
+              segment_no_of(&log->table, block->position));
     block->state = TAIL_WRITING;
     log_write(log, log->table.slots[block->slot].file, memory + block->written_bytes,
               block->block_bytes - block->written_bytes, at + block->written_bytes, flags,
@@ -38,7 +41,8 @@ static void block_submit(struct log *log)
     struct tail_block *block = tail_at(&log->tail, a->submitted);
 
     XD_ASSERT(a->writes_inflight < log->options.writes_inflight_max);
-    XD_ASSERT(block->state == TAIL_CLOSED);
+    XD_ASSERT(block->state == TAIL_CLOSED && block->written_bytes == 0);
+    XD_ASSERT(a->unsubmitted_bytes >= block->block_bytes);
     block->started_ns = env_now_mono_ns(log->env);
     a->unsubmitted_bytes -= block->block_bytes;
     a->writes_inflight++;
@@ -75,6 +79,7 @@ static void mark_kick(struct log *log, uint64_t now_ns)
         return;
     if (log->phase != LOG_CLOSING && now_ns < flush_deadline_ns(log))
         return;
+    XD_ASSERT(a->undurable_bytes == 0 && a->unsubmitted_bytes == 0);
     a->last_write_ns = now_ns; /* if there is no room: again after as long a wait */
     (void)append_mark(log);    /* without room for it nothing is lost but time */
 }
@@ -91,6 +96,7 @@ static void sync_kick(struct log *log)
     slot = tail_at(&log->tail, to)->slot;
     while (to < a->written && tail_at(&log->tail, to)->slot == slot)
         to++;
+    XD_ASSERT(to > a->durable && to <= a->written);
     a->syncing = true;
     a->sync_started_ns = env_now_mono_ns(log->env);
     log_sync_file(log, log->table.slots[slot].file, log_token(LOG_TOKEN_BLOCK_SYNC, to));
@@ -100,6 +106,7 @@ void flush_kick(struct log *log, uint64_t now_ns)
 {
     struct append *a = &log->append;
 
+    append_check(log);
     if (log->fenced)
         return;
     a->reserved = 0;
@@ -145,12 +152,13 @@ static void durable_advance(struct log *log, uint64_t to)
     while (a->durable < to) {
         const struct tail_block *block = tail_at(&log->tail, a->durable);
 
-        XD_ASSERT(block->state == TAIL_WRITTEN);
+        XD_ASSERT(block->state == TAIL_WRITTEN && block->index >= a->durable_index);
         XD_ASSERT(a->undurable_bytes >= block->block_bytes);
         a->undurable_bytes -= block->block_bytes;
         a->durable_index = block->index;
         a->durable++;
     }
+    append_check(log);
     env_crash_point(log->env, ENV_CRASH_BLOCK_DURABLE);
 }
 
@@ -159,6 +167,7 @@ static void written_advance(struct log *log)
     struct append *a = &log->append;
 
     while (a->written < a->submitted && tail_at(&log->tail, a->written)->state == TAIL_WRITTEN) {
+        XD_ASSERT(tail_at(&log->tail, a->written)->index >= a->written_index);
         a->written_index = tail_at(&log->tail, a->written)->index;
         a->written++;
     }
@@ -175,6 +184,7 @@ void flush_write_done(struct log *log, const struct env_event *event)
     uint32_t pages;
 
     XD_ASSERT(block->state == TAIL_WRITING && counter >= a->written);
+    XD_ASSERT(counter < a->submitted && a->writes_inflight > 0);
     if (event->result < 0) {
         log_fence(log, event->result, ENV_OP_WRITE, block->position);
         return;
@@ -211,7 +221,7 @@ void flush_sync_done(struct log *log, const struct env_event *event)
     struct append *a = &log->append;
     uint64_t took_ns = env_now_mono_ns(log->env) - a->sync_started_ns;
 
-    XD_ASSERT(a->syncing);
+    XD_ASSERT(a->syncing && env_token_value(event->token) > a->durable);
     a->syncing = false;
     if (event->result < 0) {
         log_fence(log, event->result, ENV_OP_SYNC, tail_at(&log->tail, a->durable)->position);
@@ -220,6 +230,7 @@ void flush_sync_done(struct log *log, const struct env_event *event)
     counters_add(log->counters, COUNTER_syncs, 1);
     counters_add(log->counters, COUNTER_sync_ns_total, took_ns);
     counters_max(log->counters, COUNTER_sync_ns_max, took_ns);
+    XD_ASSERT(env_token_value(event->token) <= a->written);
     if (!log->fenced)
         durable_advance(log, env_token_value(event->token));
 }

@@ -47,6 +47,7 @@ bool index_room(const struct index *index, uint64_t pending)
     uint64_t batches = pending + 1;
     uint64_t partitions = batches < index->partition_count ? batches : index->partition_count;
 
+    XD_ASSERT(index->chunk_free <= index->chunk_count);
     /* Every partition may have to begin a chunk, and all entries fill so many further ones. */
     return index->chunk_free >= partitions + batches / INDEX_CHUNK_ENTRIES;
 }
@@ -67,6 +68,7 @@ static uint64_t jump_number_of(uint64_t number)
             term /= 2;
         rest -= term;
     }
+    XD_ASSERT(term > 0 && term <= number);
     return number - term;
 }
 
@@ -91,8 +93,11 @@ static int chunk_add(struct index *index, struct index_partition *partition)
     uint32_t at = index->free_first;
     struct index_chunk *chunk;
 
+    XD_ASSERT((partition->newest == INDEX_NONE) == (partition->oldest == INDEX_NONE));
+    XD_ASSERT((index->chunk_free == 0) == (at == INDEX_NONE));
     if (at == INDEX_NONE)
         return -ENOSPC;
+    XD_ASSERT(at < index->chunk_count && index->chunk_free > 0);
     chunk = &index->chunks[at];
     index->free_first = chunk->next;
     index->chunk_free--;
@@ -109,6 +114,8 @@ static int chunk_add(struct index *index, struct index_partition *partition)
         partition->first_number = chunk->number;
     } else {
         chunk->jump = jump_chunk(index, partition, chunk->jump_number);
+        XD_ASSERT(chunk->jump == INDEX_NONE ||
+                  index->chunks[chunk->jump].number == chunk->jump_number);
         index->chunks[partition->newest].next = at;
     }
     partition->newest = at;
@@ -128,7 +135,8 @@ static int entry_add(struct index *index, struct index_partition *partition,
             return status;
     }
     chunk = &index->chunks[partition->newest];
-    XD_ASSERT(chunk->count < INDEX_CHUNK_ENTRIES);
+    XD_ASSERT(chunk->count < INDEX_CHUNK_ENTRIES && chunk->first <= chunk->count);
+    XD_ASSERT(entry->place > partition->last_place); /* positions rise along a partition */
     chunk->entries[chunk->count++] = *entry;
     partition->last_place = entry->place;
     index->entry_count++;
@@ -151,8 +159,9 @@ int index_add(struct index *index, const struct xd_batch_header *batch, uint64_t
     if (batch->partition >= index->partition_count)
         return XD_OPTION_INVALID;
     partition = &index->partitions[batch->partition];
-    if (batch->base_offset != partition->end_offset)
+    if (batch->base_offset != partition->end_offset || entry.place < partition->last_place)
         return XD_LOG_CORRUPT;
+    XD_ASSERT(partition->first_offset <= partition->end_offset);
     if (partition->last_place != entry.place) {
         status = entry_add(index, partition, &entry);
         if (status < 0)
@@ -195,6 +204,7 @@ static int search(const struct index *index, const struct index_partition *parti
     }
     if (at == INDEX_NONE)
         return -ENOENT;
+    XD_ASSERT(chunk->number >= partition->first_number && chunk->first < chunk->count);
     low = chunk->first;
     high = chunk->count;
     while (high - low > 1) {
@@ -205,6 +215,7 @@ static int search(const struct index *index, const struct index_partition *parti
         else
             high = middle;
     }
+    XD_ASSERT(low >= chunk->first && high <= chunk->count);
     *ret_cursor = (struct index_cursor){.chunk = at, .entry = low};
     return 0;
 }
@@ -227,6 +238,7 @@ bool index_next(const struct index *index, struct index_cursor *cursor)
     }
     if (chunk->next == INDEX_NONE)
         return false;
+    XD_ASSERT(index->chunks[chunk->next].number == chunk->number + 1);
     cursor->chunk = chunk->next;
     cursor->entry = index->chunks[chunk->next].first;
     return true;
@@ -237,7 +249,7 @@ uint64_t index_seek_time(const struct index *index, uint32_t partition, int64_t 
     const struct index_partition *p = &index->partitions[partition];
     struct index_cursor cursor;
 
-    XD_ASSERT(partition < index->partition_count);
+    XD_ASSERT(partition < index->partition_count && p->first_offset <= p->end_offset);
     if (p->oldest == INDEX_NONE || p->last_time_us < time_us)
         return p->end_offset;
     if (search(index, p, true, 0, time_us, &cursor) < 0)
@@ -259,11 +271,13 @@ static void chunk_free_oldest(struct index *index, struct index_partition *parti
     chunk->next = index->free_first;
     index->free_first = at;
     index->chunk_free++;
+    XD_ASSERT(index->chunk_free <= index->chunk_count);
 }
 
 void index_trim(struct index *index, uint32_t partition, uint64_t position)
 {
     struct index_partition *p = &index->partitions[partition];
+    const uint64_t first_offset = p->first_offset; /* only rises */
 
     XD_ASSERT(partition < index->partition_count);
     while (p->oldest != INDEX_NONE) {
@@ -271,10 +285,12 @@ void index_trim(struct index *index, uint32_t partition, uint64_t position)
 
         while (chunk->first < chunk->count &&
                index_position(&chunk->entries[chunk->first]) < position) {
+            XD_ASSERT(index->entry_count > 0);
             chunk->first++;
             index->entry_count--;
         }
         if (chunk->first < chunk->count) {
+            XD_ASSERT(chunk->entries[chunk->first].base_offset >= first_offset);
             p->first_offset = chunk->entries[chunk->first].base_offset;
             return;
         }
@@ -287,6 +303,7 @@ static uint64_t partition_entries(const struct index *index, const struct index_
 {
     uint64_t count = 0;
 
+    XD_ASSERT(p->next_number >= p->first_number);
     for (uint32_t at = p->oldest; at != INDEX_NONE; at = index->chunks[at].next)
         count += (uint64_t)index->chunks[at].count - index->chunks[at].first;
     return count;

@@ -91,9 +91,9 @@ void index_init(struct index *index, struct index_chunk *chunks, uint32_t chunk_
  * whatever partitions they are of. */
 bool index_room(const struct index *index, uint64_t pending);
 
-/* A batch of a block became durable. 0; XD_LOG_CORRUPT when its offset is not the partition's next;
- * XD_OPTION_INVALID when the partition is not below partition_count; -ENOSPC when the budget is
- * used up (cannot happen after index_room). */
+/* A batch of a block became durable. 0; XD_LOG_CORRUPT when its offset is not the partition's next
+ * or its block lies before the newest one; XD_OPTION_INVALID when the partition is not below
+ * partition_count; -ENOSPC when the budget is used up (cannot happen after index_room). */
 int index_add(struct index *index, const struct xd_batch_header *batch, uint64_t position,
               uint32_t block_bytes);
 

@@ -265,6 +265,7 @@ static const char *const news_names[] = {
     [LOG_NEWS_LOCAL_BLOCK_LOST] = "log_local_block_lost",
     [LOG_NEWS_CORRUPT] = "log_corrupt",
     [LOG_NEWS_CHECKPOINT_FALLBACK] = "log_checkpoint_fallback",
+    [LOG_NEWS_META_SLOT_DAMAGED] = "log_meta_slot_damaged",
     [LOG_NEWS_SEGMENT_ROLLED] = "log_segment_rolled",
     [LOG_NEWS_SEGMENT_DROPPED] = "log_segment_dropped",
     [LOG_NEWS_CHECKPOINT] = "log_checkpoint",

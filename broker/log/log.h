@@ -21,6 +21,7 @@
 
 #include "broker/base/arena.h"
 #include "broker/base/counters.h"
+#include "broker/base/list.h"
 #include "broker/io/env.h"
 #include "wire/batch.h"
 
@@ -35,20 +36,23 @@ enum log_sync {
 };
 
 struct log_options {
-    uint64_t segment_bytes;       /* 4 MiB..1 GiB, multiple of 1 MiB; must match the folder's */
-    uint64_t tail_bytes;          /* memory tail, 16 MiB..8 GiB, power of two */
-    uint64_t retention_bytes;     /* keep at most this much, >= 4 segments; 0 = no limit by size */
-    int64_t retention_us;         /* drop segments whose newest batch is older; 0 = no limit */
-    uint64_t index_bytes;         /* budget of the partition index; full = producers throttled */
+    uint64_t segment_bytes;        /* 4 MiB..1 GiB, multiple of 1 MiB; must match the folder's */
+    uint64_t tail_bytes;           /* memory tail, 16 MiB..8 GiB, power of two */
+    uint64_t retention_bytes;      /* keep at most this much, >= 4 segments; 0 = no limit by size */
+    int64_t retention_us;          /* drop segments whose newest batch is older; 0 = no limit */
+    uint64_t index_bytes;          /* budget of the partition index; full = producers throttled */
     uint64_t checkpoint_bytes_max; /* budget of the serialised fold state */
     uint64_t checkpoint_every_bytes; /* log bytes between checkpoints, <= 1 GiB */
+    /* Log since the last complete checkpoint, beyond which producers are throttled: a restart reads
+     * that much again, at about 2 GB/s, so the default of 1 GiB is half a second. 8 MiB..1 GiB. */
+    uint64_t checkpoint_tail_bytes_max;
     uint64_t undurable_bytes_max; /* appended, not yet durable: <= 64 MiB */
     uint64_t disk_low_bytes;      /* refuse producers below this free space */
     uint32_t partitions_max;      /* size of the index table */
     uint32_t writes_inflight_max; /* 1..16, default 8 */
     uint32_t write_group_bytes;   /* with >= 2 writes in flight, wait for this much; 256 KiB */
     uint32_t segments_ready_min;  /* prepared ahead, default 2 */
-    uint32_t read_cache_extents;  /* 1 MiB each, default 16 */
+    uint32_t read_cache_extents;  /* 1 MiB each, default 64 */
     uint32_t mark_idle_ms;        /* MARK after this long without a write, default 100 */
     uint32_t shard;               /* */
     uint32_t shard_count;         /* */
@@ -71,12 +75,14 @@ enum log_news_kind {
     LOG_NEWS_LOCAL_BLOCK_LOST, /* a: position; a SEAL or MARK was unreadable, nothing is missing */
     LOG_NEWS_CORRUPT,          /* a: position, b: bytes, c: status; quarantined */
     LOG_NEWS_CHECKPOINT_FALLBACK, /* a: generation that was bad */
-    LOG_NEWS_SEGMENT_ROLLED,   /* a: segment number now active */
-    LOG_NEWS_SEGMENT_DROPPED,  /* a: segment number, b: 1 by size, 2 by age */
-    LOG_NEWS_CHECKPOINT,       /* a: generation, b: index, c: bytes */
-    LOG_NEWS_SYNC_CHOSEN,      /* a: enum log_sync, b: DSYNC us, c: fdatasync us (median) */
-    LOG_NEWS_NOT_READY,        /* a: segments ready; producers wait for a prepared segment */
-    LOG_NEWS_FENCED,           /* a: -status, b: enum env_op that failed, c: position */
+    LOG_NEWS_META_SLOT_DAMAGED,   /* a: slot of the meta file, written anew by this start,
+                                     b: generation of the other one, which counts */
+    LOG_NEWS_SEGMENT_ROLLED,      /* a: segment number now active */
+    LOG_NEWS_SEGMENT_DROPPED,     /* a: segment number, b: 1 by size, 2 by age, 3 gone at start */
+    LOG_NEWS_CHECKPOINT,          /* a: generation, b: index, c: bytes */
+    LOG_NEWS_SYNC_CHOSEN,         /* a: enum log_sync, b: DSYNC us, c: fdatasync us (median) */
+    LOG_NEWS_NOT_READY,           /* a: segments ready; producers wait for a prepared segment */
+    LOG_NEWS_FENCED,              /* a: -status, b: enum env_op that failed, c: position */
     LOG_NEWS_COUNT
 };
 struct log_news {
@@ -110,9 +116,10 @@ void log_uuid(const struct log *log, uint8_t ret_uuid[16]);
 
 /* ---- append ---------------------------------------------------------------------------------- */
 /* Room for one batch of `bytes` (<= XD_BATCH_BYTES_MAX) and its bitmap in the open block. 0 and
- * *ret_memory (8-byte aligned); XD_THROTTLED (tail, undurable window, index or ready segments
- * exhausted), XD_READ_ONLY (disk nearly full), XD_STORAGE_FENCED, XD_SHUTTING_DOWN. A second call
- * replaces the first; not appending before log_kick gives the room back. */
+ * *ret_memory (8-byte aligned); XD_THROTTLED (tail, undurable window, index, ready segments or
+ * the log since the last checkpoint exhausted), XD_READ_ONLY (disk nearly full), XD_STORAGE_FENCED,
+ * XD_SHUTTING_DOWN. A second call replaces the first; not appending before log_kick gives the room
+ * back. */
 int log_reserve(struct log *log, uint32_t bytes, uint8_t **ret_memory);
 /* True while log_reserve says XD_READ_ONLY: the disk is nearly full and no segment is ready. */
 bool log_disk_low(const struct log *log);
@@ -154,9 +161,32 @@ void log_checkpoint_commit(struct log *log, uint64_t bytes);
  * the partition. -EAGAIN: a disk read is under way; call again when log_reads_finished() has
  * changed. Batches without records are not given. XD_OFFSET_GONE, XD_OFFSET_FUTURE,
  * XD_RANGE_QUARANTINED. */
-int log_read(struct log *log, uint32_t partition, uint64_t offset, uint8_t *out,
-             uint32_t out_bytes, uint64_t *ret_next);
+int log_read(struct log *log, uint32_t partition, uint64_t offset, uint8_t *out, uint32_t out_bytes,
+             uint64_t *ret_next);
 uint64_t log_reads_finished(const struct log *log);
+
+/* A read that waits for the disk: lives with the caller, zeroed when it is new, and must not be
+ * moved or given back while it waits. The fields are the log's. */
+struct log_wait {
+    struct list_node link; /* in one of the lists of the sweep */
+    uint64_t position;     /* log position of the block that it waits for */
+    uint64_t offset;       /* of the read */
+    uint64_t loads;        /* loads begun before it came */
+    uint32_t bytes;        /* size of that block */
+    uint32_t partition;    /* of the read */
+    uint32_t extent;       /* over: number of the extent that holds the block, or none */
+    bool waiting;          /* not over yet */
+};
+/* log_read has just given -EAGAIN for this partition and offset: waits until it can go on. Readers
+ * that are close to each other in the log are brought together. */
+void log_wait(struct log *log, struct log_wait *wait, uint32_t partition, uint64_t offset);
+/* The next wait that is over, or NULL. Its log_read must be the next call on the log: the bytes are
+ * kept until here. -EAGAIN is possible again where the bytes are damaged or dropped. */
+struct log_wait *log_wait_next(struct log *log);
+/* Whether there is one. */
+bool log_wait_over(const struct log *log);
+/* Waits no longer; nothing happens when it did not. */
+void log_wait_cancel(struct log *log, struct log_wait *wait);
 /* First offset kept, and the one behind the last durable record. 0, 0 for an unused partition. */
 void log_bounds(const struct log *log, uint32_t partition, uint64_t *ret_first, uint64_t *ret_end);
 /* An offset at or before the first record of `partition` with append time >= time_us; the caller
@@ -167,13 +197,13 @@ uint64_t log_seek_time(const struct log *log, uint32_t partition, int64_t time_u
 struct log_stats {
     uint64_t segments_full, segments_ready, segments_preparing; /* counts */
     uint64_t first_segment_no, active_segment_no;
-    uint64_t log_bytes;            /* kept, in FULL and ACTIVE segments */
-    uint64_t disk_bytes;           /* of all slots */
-    uint64_t tail_first_index;     /* oldest block still in memory */
+    uint64_t log_bytes;        /* kept, in FULL and ACTIVE segments */
+    uint64_t disk_bytes;       /* of all slots */
+    uint64_t tail_first_index; /* oldest block still in memory */
     uint64_t index_entries, index_entries_max;
     uint64_t checkpoint_index, checkpoint_generation;
     uint64_t epoch;
-    int64_t oldest_time_us;        /* append time of the oldest batch kept, 0 = none */
+    int64_t oldest_time_us; /* append time of the oldest batch kept, 0 = none */
     uint64_t disk_free_bytes, disk_total_bytes;
 };
 void log_stats(struct log *log, struct log_stats *ret_stats);

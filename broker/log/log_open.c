@@ -30,13 +30,14 @@ void log_options_init(struct log_options *options)
                                     .index_bytes = 64ull << 20,
                                     .checkpoint_bytes_max = 64ull << 20,
                                     .checkpoint_every_bytes = 256ull << 20,
+                                    .checkpoint_tail_bytes_max = 1ull << 30,
                                     .undurable_bytes_max = 64ull << 20,
                                     .disk_low_bytes = 1ull << 30,
                                     .partitions_max = 4096,
                                     .writes_inflight_max = 8,
                                     .write_group_bytes = 256u << 10,
                                     .segments_ready_min = 2,
-                                    .read_cache_extents = 16,
+                                    .read_cache_extents = 64,
                                     .mark_idle_ms = 100,
                                     .shard_count = 1,
                                     .sync = LOG_SYNC_AUTO};
@@ -61,6 +62,9 @@ static const char *options_wrong(const struct log_options *o)
         return "checkpoint_bytes_max";
     if (o->checkpoint_every_bytes == 0 || o->checkpoint_every_bytes > 1ull << 30)
         return "checkpoint_every_bytes";
+    if (o->checkpoint_tail_bytes_max < CHECKPOINT_TAIL_BYTES_MIN ||
+        o->checkpoint_tail_bytes_max > 1ull << 30)
+        return "checkpoint_tail_bytes_max";
     if (o->undurable_bytes_max < 2u * XD_BLOCK_BYTES_MAX || o->undurable_bytes_max > 64ull << 20)
         return "undurable_bytes_max";
     if (o->partitions_max == 0 || o->partitions_max > XD_PARTITIONS_MAX)
@@ -181,10 +185,7 @@ static void log_init(const struct memory *m, struct env *env, struct counters *c
     tail_init(&log->tail, m->tail, options->tail_bytes, m->blocks);
     index_init(&log->index, m->chunks, index_chunks_max(options->index_bytes), m->partitions,
                options->partitions_max);
-    log->extents.extents = m->extents;
-    log->extents.count = options->read_cache_extents;
-    for (uint32_t i = 0; i < options->read_cache_extents; i++)
-        m->extents[i] = (struct extent){.memory = m->extent_memory + (uint64_t)i * EXTENT_BYTES};
+    extents_init(&log->extents, m->extents, options->read_cache_extents, m->extent_memory);
     log->checkpoint.body = m->checkpoint_body;
     log->checkpoint.body_bytes_max =
         checkpoint_body_bytes_max(options, index_chunks_max(options->index_bytes));
@@ -378,8 +379,12 @@ static int segments_prepare(struct log *log, char *why)
         first->state = SEGMENT_ACTIVE;
         log->table.active = first->slot;
         prepare_wake(log);
+        status = meta_file_write_now(log); /* the first segment was made: see meta_ran() */
     }
-    return 0;
+    if (status < 0)
+        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "meta: writing failed (%s); check the device",
+                       xd_status_name(status));
+    return status < 0 ? status : 0;
 }
 
 /* Chooses the sync method, by measuring over a READY segment when asked to. */
@@ -408,6 +413,24 @@ static int sync_choose(struct log *log, char *why)
     return 0;
 }
 
+/* Passes on what recovery found, and counts it. */
+static void recover_news_take(struct log *log)
+{
+    struct recover *recover = &log->recover;
+
+    for (uint32_t i = 0; i < recover->news_count; i++) {
+        const struct log_news *news = &recover->news[i];
+
+        log_news_add(log, news->kind, news->a, news->b, news->c);
+        counters_add(log->counters, COUNTER_tail_cuts, news->kind == LOG_NEWS_TAIL_CUT);
+        counters_add(log->counters, COUNTER_tail_cut_bytes,
+                     news->kind == LOG_NEWS_TAIL_CUT ? news->a : 0);
+        counters_add(log->counters, COUNTER_meta_slots_damaged,
+                     news->kind == LOG_NEWS_META_SLOT_DAMAGED);
+    }
+    recover->news_count = 0;
+}
+
 int log_recover_end(struct log *log, char *why)
 {
     struct recover *recover = &log->recover;
@@ -415,10 +438,7 @@ int log_recover_end(struct log *log, char *why)
 
     XD_ASSERT(log->phase == LOG_OPENED && log->recovered.block == NULL);
     status = recover_end(recover, why);
-    for (uint32_t i = 0; i < recover->news_count; i++)
-        log_news_add(log, recover->news[i].kind, recover->news[i].a, recover->news[i].b,
-                     recover->news[i].c);
-    recover->news_count = 0;
+    recover_news_take(log);
     if (status < 0) {
         recover_close(recover);
         return status;

@@ -21,6 +21,7 @@
 #include "broker/log/log.h"
 #include "broker/log/meta.h"
 #include "broker/log/meta_file.h"
+#include "broker/log/page.h"
 #include "broker/log/prepare.h"
 #include "broker/log/read.h"
 #include "broker/log/recover.h"
@@ -111,8 +112,5 @@ static inline uint32_t log_whole_pages(int32_t result)
 {
     return (uint32_t)result & ~(XD_BLOCK_ALIGN - 1u);
 }
-
-/* A write that makes no progress this often in a row is an error. */
-#define LOG_STALLS_MAX 3u
 
 #endif

@@ -48,15 +48,9 @@ int meta_check(const struct meta *meta, const char **ret_why)
 {
     XD_ASSERT(meta != NULL);
     XD_ASSERT(ret_why != NULL);
-    switch (page_check(meta, META_MAGIC, META_VERSION, ret_why)) {
-    case PAGE_GOOD:
-        break;
-    case PAGE_NEWER:
-        return XD_FORMAT_UNKNOWN;
-    case PAGE_DAMAGED:
-    default:
-        return XD_LOG_CORRUPT;
-    }
+    int status = page_check(meta, META_MAGIC, META_VERSION, XD_LOG_CORRUPT, ret_why);
+    if (status < 0)
+        return status;
     const char *wrong = check_fields(meta);
     if (wrong != NULL) {
         *ret_why = wrong;
@@ -110,4 +104,15 @@ int meta_choose(const struct meta slots[META_SLOTS], const char **ret_why)
         return XD_LOG_CORRUPT;
     }
     return newest;
+}
+
+const char *meta_damaged(const struct meta slots[META_SLOTS], int chosen)
+{
+    XD_ASSERT(chosen >= 0 && chosen < (int)META_SLOTS);
+    XD_ASSERT(slots[chosen].generation > 0);
+    const uint32_t other = 1u - (uint32_t)chosen;
+    const char *wrong;
+    if (slots[chosen].generation == 1 || check_slot(&slots[other], other, &wrong) != XD_LOG_CORRUPT)
+        return NULL;
+    return wrong;
 }

@@ -11,6 +11,7 @@
 #define CROSSDOCK_LOG_META_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define META_MAGIC 0x314d4458u /* "XDM1" */
@@ -49,5 +50,14 @@ int meta_check(const struct meta *meta, const char **ret_why);
 /* The slot to believe of the two read from disk: 0 or 1; XD_LOG_CORRUPT when neither is valid,
  * XD_FORMAT_UNKNOWN when the newest is from a newer release. */
 int meta_choose(const struct meta slots[META_SLOTS], const char **ret_why);
+/* Whether the log ran with this meta: a start writes it twice for its epoch and, once the log's
+ * first segment is made, a third time; whatever else is written comes later. */
+static inline bool meta_ran(const struct meta *meta)
+{
+    return meta->generation > META_SLOTS * meta->epoch;
+}
+/* What is wrong with the slot that was not chosen, static text; NULL when it is whole, or when the
+ * chosen one was the first ever written. A write that a crash cut short leaves such a slot too. */
+const char *meta_damaged(const struct meta slots[META_SLOTS], int chosen);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "broker/log/meta_file.h"
 
+#include "broker/log/blocking.h"
 #include "broker/log/log_state.h"
 
 #include <errno.h>
@@ -39,6 +40,18 @@ void meta_file_write(struct log *log)
     *file->page = log->meta;
     XD_ASSERT(log->meta.durable_index <= log->append.index - 1);
     page_write(log);
+}
+
+int meta_file_write_now(struct log *log)
+{
+    struct meta_file *file = &log->meta_file;
+
+    XD_ASSERT(file->file >= 0 && log->phase == LOG_OPENED);
+    XD_ASSERT(!file->busy && log->outstanding == 0);
+    log->meta.generation++;
+    meta_seal(&log->meta);
+    *file->page = log->meta;
+    return blocking_write(log->env, file->file, file->page, META_SLOT_BYTES, slot_at(file->page));
 }
 
 void meta_file_done(struct log *log, const struct env_event *event)

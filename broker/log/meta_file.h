@@ -29,6 +29,9 @@ struct meta_file {
 
 /* Writes log->meta, now or behind the write that is outstanding. */
 void meta_file_write(struct log *log);
+/* Start-up: writes log->meta, its durable_index as it is there, and waits. 0 or -errno. Blocking;
+ * no operation may be outstanding. */
+int meta_file_write_now(struct log *log);
 void meta_file_done(struct log *log, const struct env_event *event);
 
 #endif

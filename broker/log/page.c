@@ -8,6 +8,7 @@
 
 #include "wire/bytes.h"
 #include "wire/checksum.h"
+#include "wire/status.h"
 #include "wire/xassert.h"
 
 #include <string.h>
@@ -23,27 +24,28 @@ void page_seal(void *page, uint32_t magic, uint16_t version)
     head->xxh3 = xd_xxh3((const uint8_t *)page + PAGE_HASHED_FROM, PAGE_BYTES - PAGE_HASHED_FROM);
 }
 
-enum page_verdict page_check(const void *page, uint32_t magic, uint16_t version,
-                             const char **ret_why)
+int page_check(const void *page, uint32_t magic, uint16_t version, int damaged,
+               const char **ret_why)
 {
     XD_ASSERT(((uintptr_t)page & 7u) == 0);
+    XD_ASSERT(damaged < 0 && damaged != XD_FORMAT_UNKNOWN);
     const struct page_head *head = page;
     if (head->magic != magic) {
         *ret_why = xd_bytes_zero(page, PAGE_BYTES) ? "the page is empty" : "wrong magic";
-        return PAGE_DAMAGED;
+        return damaged;
     }
     if (head->xxh3 !=
         xd_xxh3((const uint8_t *)page + PAGE_HASHED_FROM, PAGE_BYTES - PAGE_HASHED_FROM)) {
         *ret_why = "the page's checksum does not match";
-        return PAGE_DAMAGED;
+        return damaged;
     }
     if (head->version > version) {
         *ret_why = "written by a newer release";
-        return PAGE_NEWER;
+        return XD_FORMAT_UNKNOWN;
     }
     if (head->version == 0) {
         *ret_why = "version 0";
-        return PAGE_DAMAGED;
+        return damaged;
     }
-    return PAGE_GOOD;
+    return 0;
 }

@@ -12,6 +12,10 @@
 
 #define PAGE_BYTES 4096u
 
+/* A write that makes no progress this often in a row is an error. A short write is no failure of
+ * the device, so it is tried again; three times nothing is one. */
+#define LOG_STALLS_MAX 3u
+
 /* The first 16 bytes of every header page. */
 struct page_head {
     uint64_t xxh3;    /*  0 of bytes 8..4095, seed 0 */
@@ -21,17 +25,12 @@ struct page_head {
 };
 static_assert(sizeof(struct page_head) == 16, "page head");
 
-enum page_verdict {
-    PAGE_GOOD,
-    PAGE_DAMAGED, /* zero, torn, rotten, or some other page */
-    PAGE_NEWER    /* whole, but written by a newer release */
-};
-
 /* Sets magic, version and hash; all other bytes of the page are final. */
 void page_seal(void *page, uint32_t magic, uint16_t version);
-/* *ret_why is static text unless the page is good. */
-enum page_verdict page_check(const void *page, uint32_t magic, uint16_t version,
-                             const char **ret_why);
+/* 0; `damaged`, the caller's status for a page that is zero, torn, rotten or some other one; or
+ * XD_FORMAT_UNKNOWN: whole, but written by a newer release. *ret_why is static text unless 0. */
+int page_check(const void *page, uint32_t magic, uint16_t version, int damaged,
+               const char **ret_why);
 
 /* `bytes` rounded up to whole pages. */
 static inline uint64_t page_round(uint64_t bytes)

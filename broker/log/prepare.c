@@ -19,6 +19,16 @@ static struct segment *preparing(struct log *log)
     return segment;
 }
 
+/* Writes of zeros whose buffer belongs to the env. */
+static uint32_t zeros_busy(const struct prepare *p)
+{
+    uint32_t busy = 0;
+
+    for (uint32_t row = 0; row < PREPARE_DEPTH; row++)
+        busy += p->writes[row].busy;
+    return busy;
+}
+
 /* Errors that time or an operator heals, on a file that nothing depends on yet. */
 static bool is_lack_of_space(int status)
 {
@@ -32,6 +42,8 @@ static void give_up(struct log *log, int status, enum env_op op)
     struct prepare *p = &log->prepare;
     struct segment *segment = preparing(log);
 
+    XD_ASSERT(status <= 0 && zeros_busy(p) == 0);
+    XD_ASSERT(segment->segment_no == 0);
     segment->state = SEGMENT_FREE;
     p->step = PREPARE_IDLE;
     p->wanted = true;
@@ -50,6 +62,7 @@ static void header_write(struct log *log)
 {
     struct prepare *p = &log->prepare;
 
+    XD_ASSERT(p->step == PREPARE_HEADER && p->header->segment_no == log->table.next_no);
     log_write(log, preparing(log)->file, p->header, SEGMENT_HEADER_BYTES, 0, ENV_WRITE_DSYNC,
               log_token(LOG_TOKEN_PREPARE_HEADER, 0));
 }
@@ -58,6 +71,9 @@ static void header_start(struct log *log)
 {
     struct prepare *p = &log->prepare;
 
+    /* Every byte was written and is durable: numbers are given out in sequence and without gaps. */
+    XD_ASSERT(preparing(log)->zeroed && zeros_busy(p) == 0);
+    XD_ASSERT(segment_find(&log->table, log->table.next_no) == NULL);
     memset(p->header, 0, sizeof(*p->header));
     p->header->kind = SEGMENT_KIND_WAL;
     p->header->shard = log->options.shard;
@@ -120,21 +136,14 @@ static void zeros_write(struct log *log, uint32_t row)
               log_token(LOG_TOKEN_PREPARE_WRITE, row));
 }
 
-static uint32_t zeros_busy(const struct prepare *p)
-{
-    uint32_t busy = 0;
-
-    for (uint32_t row = 0; row < PREPARE_DEPTH; row++)
-        busy += p->writes[row].busy;
-    return busy;
-}
-
 /* Keeps PREPARE_DEPTH writes in flight; at the end of the segment starts the flush. */
 static void zeros_continue(struct log *log)
 {
     struct prepare *p = &log->prepare;
     uint64_t end = log->table.segment_bytes;
 
+    XD_ASSERT(p->step == PREPARE_ZEROS && p->failed == 0);
+    XD_ASSERT(p->zeroed_to <= end && end % PREPARE_WRITE_BYTES == 0);
     for (uint32_t row = 0; row < PREPARE_DEPTH && p->zeroed_to < end; row++) {
         struct prepare_write *write = &p->writes[row];
 
@@ -182,7 +191,8 @@ void prepare_write_done(struct log *log, const struct env_event *event)
 
 void prepare_sync_done(struct log *log, const struct env_event *event)
 {
-    XD_ASSERT(log->prepare.step == PREPARE_FLUSH);
+    XD_ASSERT(log->prepare.step == PREPARE_FLUSH && zeros_busy(&log->prepare) == 0);
+    XD_ASSERT(log->prepare.zeroed_to == log->table.segment_bytes);
     if (event->result < 0 || log->fenced || log->phase == LOG_CLOSING) {
         give_up(log, event->result < 0 ? event->result : 0, ENV_OP_SYNC);
         return;
@@ -204,6 +214,7 @@ static struct segment *slot_free(struct segment_table *table)
 
         if (segment->state != SEGMENT_FREE)
             continue;
+        XD_ASSERT(segment->segment_no == 0 && segment->slot == i);
         if (!best || segment->zeroed > best->zeroed ||
             (segment->zeroed == best->zeroed && segment->last_index < best->last_index))
             best = segment;
@@ -217,6 +228,7 @@ static int slot_create(struct log *log, struct segment *segment)
     char name[ENV_NAME_BYTES_MAX];
     int status = 0;
 
+    XD_ASSERT(segment->state == SEGMENT_PREPARING && !segment->zeroed);
     segment_name(segment->slot, name);
     if (segment->file < 0)
         status = env_file_open(log->env, name, ENV_OPEN_CREATE, &segment->file);
@@ -311,6 +323,7 @@ void prepare_kick(struct log *log, uint64_t now_ns)
         return;
     }
     if (!segment) {
+        XD_ASSERT(table->slot_count < table->slot_max);
         segment = &table->slots[table->slot_count];
         *segment = (struct segment){.file = -1, .slot = (uint16_t)table->slot_count};
         table->slot_count++;
@@ -354,6 +367,7 @@ int prepare_wait(struct log *log, uint32_t count)
     struct prepare *p = &log->prepare;
     int status = 0;
 
+    XD_ASSERT(log->phase == LOG_OPENED && log->outstanding == 0 && count > 0);
     p->ready_target = count;
     p->wanted = true;
     while (status == 0 && !log->fenced) {
@@ -366,6 +380,7 @@ int prepare_wait(struct log *log, uint32_t count)
     while (status == 0 && log->outstanding > 0) /* a fence leaves the other write behind */
         status = events_wait(log);
     p->ready_target = log->options.segments_ready_min;
+    XD_ASSERT(status < 0 || p->step == PREPARE_IDLE);
     if (status == 0)
         status = log->fenced;
     return status < 0 ? status : (int)segment_count(&log->table, SEGMENT_READY);

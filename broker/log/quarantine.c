@@ -128,13 +128,22 @@ void quarantine_finish(struct quarantine *quarantine)
     env_file_sync(quarantine->env, quarantine->file, quarantine->token);
 }
 
+/* Counts writes in a row that brought nothing. 0, or -EIO when they are too many. */
+static int count_stall(struct quarantine *quarantine, uint32_t bytes)
+{
+    quarantine->stalls = bytes > 0 ? 0 : (uint8_t)(quarantine->stalls + 1);
+    XD_ASSERT(quarantine->stalls <= LOG_STALLS_MAX);
+    return quarantine->stalls < LOG_STALLS_MAX ? 0 : -EIO;
+}
+
 /* The piece, or a part of it, is written. */
 static int write_done(struct quarantine *quarantine, int32_t result)
 {
     uint32_t bytes = (uint32_t)result / PAGE_BYTES * PAGE_BYTES;
     XD_ASSERT(bytes <= quarantine->data_bytes);
-    if (bytes == 0)
-        return -EIO;
+    int status = count_stall(quarantine, bytes);
+    if (status < 0)
+        return status;
     quarantine->at += bytes;
     quarantine->data += bytes;
     quarantine->data_bytes -= bytes;
@@ -164,9 +173,10 @@ static int copy_synced(struct quarantine *quarantine)
 
 static int text_written(struct quarantine *quarantine, int32_t result)
 {
-    if (result == 0)
-        return -EIO;
     XD_ASSERT((uint32_t)result <= quarantine->text_bytes - quarantine->text_at);
+    int status = count_stall(quarantine, (uint32_t)result);
+    if (status < 0)
+        return status;
     quarantine->text_at += (uint32_t)result;
     if (quarantine->text_at < quarantine->text_bytes) {
         start_text(quarantine);

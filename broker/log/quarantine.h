@@ -10,7 +10,8 @@
  * after each of the last two the owner waits for events and hands them to quarantine_done until it
  * answers 1. A copy is complete when its .txt is there. Names follow from segment, place and
  * epoch, so repeating a copy after a crash overwrites the same two files with the same bytes.
- * Failure path: the first error is returned and closes the files; what was written stays.
+ * Failure path: the first error is returned and closes the files; what was written stays. A short
+ * write goes on with its rest; LOG_STALLS_MAX of them in a row without progress are an error.
  *
  * Never deletes anything. Must not decide what is damaged.
  */
@@ -50,6 +51,7 @@ struct quarantine {
     uint32_t text_at;              /* bytes of `text` that are written */
     env_file file;                 /* copy, then text; -1 = none */
     uint8_t step;                  /* enum quarantine_step of quarantine.c */
+    uint8_t stalls;                /* writes in a row that brought nothing */
     char name[ENV_NAME_BYTES_MAX]; /* of the copy, for `why` texts */
     char text_name[ENV_NAME_BYTES_MAX];
     char text[QUARANTINE_TEXT_BYTES]; /* content of the .txt */

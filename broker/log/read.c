@@ -16,6 +16,7 @@
 struct copy {
     uint8_t *out;       /* the caller's memory */
     uint32_t bytes;     /* copied */
+    uint32_t from_disk; /* of them out of extents */
     uint32_t bytes_max; /* size of `out` */
     uint32_t partition; /* */
     uint64_t offset;    /* that the next batch must hold */
@@ -51,6 +52,41 @@ static bool block_copy(struct copy *copy, const struct block_header *block)
     return found;
 }
 
+/* Copies from block to block until something ends it; the status of what did, 0 at the partition's
+ * end or when `out` is full. */
+static int blocks_copy(struct log *log, struct copy *copy, struct index_cursor cursor)
+{
+    bool first = true;
+    bool claimed = false; /* the read that its extent was loaded for */
+
+    for (;;) {
+        const struct index_entry *entry = index_at(&log->index, cursor);
+        const struct block_header *block;
+        uint32_t before = copy->bytes;
+        uint32_t extent;
+        int status = extent_block(log, entry, &block, &extent);
+
+        if (status == -EAGAIN && (first || claimed))
+            extent_want(log, entry, copy->partition, copy->offset);
+        if (status < 0)
+            return status;
+        if (first)
+            claimed = extent_claim(log, extent, copy->partition, copy->offset);
+        first = false;
+        if (!block_copy(copy, block)) {
+            extent_range_corrupt(log, index_position(entry), index_block_bytes(entry),
+                                 XD_LOG_CORRUPT);
+            return XD_RANGE_QUARANTINED;
+        }
+        if (extent != EXTENT_IN_TAIL)
+            copy->from_disk += copy->bytes - before;
+        if (copy->full && claimed)
+            extent_leave(log, extent, copy->partition, copy->offset);
+        if (copy->full || !index_next(&log->index, &cursor))
+            return 0;
+    }
+}
+
 int read_batches(struct log *log, uint32_t partition, uint64_t offset, uint8_t *out,
                  uint32_t out_bytes, uint64_t *ret_next)
 {
@@ -61,7 +97,6 @@ int read_batches(struct log *log, uint32_t partition, uint64_t offset, uint8_t *
                         .offset = offset,
                         .end = p->end_offset};
     struct index_cursor cursor;
-    bool from_disk = false;
     int status;
 
     XD_ASSERT(partition < log->index.partition_count);
@@ -72,24 +107,12 @@ int read_batches(struct log *log, uint32_t partition, uint64_t offset, uint8_t *
         return offset == p->end_offset ? 0 : XD_OFFSET_FUTURE;
     status = index_find(&log->index, partition, offset, &cursor);
     XD_ASSERT(status == 0); /* every offset from first_offset to end_offset lies in an entry */
-    do {
-        const struct index_entry *entry = index_at(&log->index, cursor);
-        const struct block_header *block;
-
-        status = extent_block(log, entry, &block, &from_disk);
-        if (status < 0)
-            break;
-        if (!block_copy(&copy, block)) {
-            extent_range_corrupt(log, index_position(entry), index_block_bytes(entry),
-                                 XD_LOG_CORRUPT);
-            status = XD_RANGE_QUARANTINED;
-            break;
-        }
-    } while (!copy.full && index_next(&log->index, &cursor));
+    status = blocks_copy(log, &copy, cursor);
     if (copy.bytes == 0)
         return status;
-    counters_add(log->counters, from_disk ? COUNTER_reads_disk : COUNTER_reads_tail, 1);
+    counters_add(log->counters, copy.from_disk > 0 ? COUNTER_reads_disk : COUNTER_reads_tail, 1);
     counters_add(log->counters, COUNTER_read_bytes, copy.bytes);
+    counters_add(log->counters, COUNTER_read_bytes_disk, copy.from_disk);
     *ret_next = copy.offset;
     return (int)copy.bytes;
 }

@@ -32,6 +32,7 @@ struct found {
 void recover_news(struct recover *recover, enum log_news_kind kind, uint64_t a, uint64_t b,
                   uint64_t c)
 {
+    XD_ASSERT(kind < LOG_NEWS_COUNT && recover->news_count <= RECOVER_NEWS_MAX);
     if (recover->news_count == RECOVER_NEWS_MAX) {
         recover->news_dropped++;
         return;
@@ -46,6 +47,7 @@ static void make_meta(struct recover *recover)
 {
     const struct recover_options *options = &recover->options;
     struct meta *meta = &recover->meta;
+    XD_ASSERT(recover->meta.generation == 0 && !recover->created);
     memset(meta, 0, sizeof(*meta));
     uint64_t uuid[2] = {env_rand64(options->env), env_rand64(options->env)};
     memcpy(meta->log_uuid, uuid, sizeof(meta->log_uuid));
@@ -67,6 +69,7 @@ static int read_meta(struct recover *recover, const char **ret_what, char *why)
                        xd_status_text(status));
         return status;
     }
+    XD_ASSERT(recover->meta_file < 0);
     recover->meta_file = file;
     uint32_t bad;
     int error;
@@ -88,6 +91,9 @@ static int read_meta(struct recover *recover, const char **ret_what, char *why)
         return 0;
     }
     recover->meta = slots[slot];
+    if (meta_damaged(slots, slot) != NULL) /* finish.c writes this slot first, then the other */
+        recover_news(recover, LOG_NEWS_META_SLOT_DAMAGED, 1u - (uint32_t)slot,
+                     recover->meta.generation, 0);
     return 1;
 }
 
@@ -145,6 +151,8 @@ static int open_meta(struct recover *recover, const struct folder *folder, char 
 static int open_checkpoint(struct recover *recover, char *why)
 {
     const struct recover_options *options = &recover->options;
+    XD_ASSERT(recover->meta.segment_bytes == options->segment_bytes); /* check_options */
+    XD_ASSERT(recover->meta.shard == options->shard);
     recover->point = point_first(recover->meta.segment_bytes);
     if (recover->meta.checkpoint_generation == 0)
         return 0;
@@ -185,6 +193,7 @@ static int estimate_end(struct recover *recover)
         if (found > 0)
             last_no = segment->segment_no;
     }
+    XD_ASSERT(last_no >= segment_no_of(table, recover->point.position));
     recover->scan_from = recover->point.position;
     recover->scan_to = (last_no + 1) * table->segment_bytes;
     return 0;
@@ -197,6 +206,7 @@ static int open_segments(struct recover *recover, struct folder *folder, char *w
                              recover->options.scan_memory, why);
     if (status < 0)
         return status;
+    XD_ASSERT(table->slot_count <= table->slot_max);
     folder_keep_run(table, segment_no_of(table, recover->point.position));
     for (uint32_t slot = 0; slot < table->slot_count; slot++)
         if (folder_bit(folder->adopted, slot) && table->slots[slot].segment_no != 0)
@@ -222,8 +232,10 @@ int recover_open(struct recover *recover, const struct recover_options *options,
     options->table->slot_count = 0;
     struct folder folder;
     int status = folder_list(options->env, &folder, why);
-    if (status == 0)
+    if (status == 0) {
+        recover->checkpoints = folder.checkpoints;
         status = open_meta(recover, &folder, why);
+    }
     if (status == 0)
         status = open_checkpoint(recover, why);
     if (status == 0)
@@ -238,6 +250,7 @@ int recover_open(struct recover *recover, const struct recover_options *options,
 
 static int engine_failed(struct recover *recover, int status, char *why)
 {
+    XD_ASSERT(status < 0);
     recover->phase = RECOVER_CLOSED;
     (void)snprintf(why, XD_DETAIL_BYTES_MAX,
                    "reading the log at position %" PRIu64 " failed (%s); check the device",
@@ -249,6 +262,7 @@ static int engine_failed(struct recover *recover, int status, char *why)
 static int refuse_block(struct recover *recover, int status, const char *what, const char *next,
                         char *why)
 {
+    XD_ASSERT(status < 0 && what != NULL && next != NULL);
     recover->phase = RECOVER_CLOSED;
     const uint64_t position = recover->point.position;
     (void)snprintf(why, XD_DETAIL_BYTES_MAX, "segment %" PRIu64 ", position %" PRIu64 ": %s; %s",
@@ -273,6 +287,7 @@ static int find_block(struct recover *recover, struct found *ret_found, char *wh
     const uint64_t segment_no = segment_no_of(recover->options.table, point->position);
     const uint64_t at = segment_at_of(recover->options.table, point->position);
     const uint8_t *data;
+    XD_ASSERT(recover->scan_open && at >= RECOVER_FIRST_AT);
     int status = scan_need(&recover->scan, at, PAGE_BYTES, &data);
     if (status < 0)
         return engine_failed(recover, status, why);
@@ -309,6 +324,9 @@ static int find_block(struct recover *recover, struct found *ret_found, char *wh
 static void note_block(const struct recover *recover, struct segment *segment,
                        const struct block_header *block)
 {
+    /* The block has passed every check: what is wrong here is wrong in us. */
+    XD_ASSERT(block->position == recover->point.position);
+    XD_ASSERT(block_is_local(block) || block->index == recover->point.index);
     segment->used_bytes =
         segment_at_of(recover->options.table, recover->point.position) + block->block_bytes;
     if (block_is_local(block))
@@ -333,6 +351,7 @@ static void take_block(struct recover *recover, struct segment *segment,
         .block = block, .position = position, .local = block_is_local(block)};
     note_block(recover, segment, block);
     point_advance(&recover->point, block, position, recover->meta.segment_bytes);
+    XD_ASSERT(recover->point.position > position);
     if (segment_no_of(recover->options.table, recover->point.position) != segment->segment_no)
         recover->scan_open = false;
 }
@@ -367,7 +386,8 @@ static int judge(struct recover *recover, const struct segment *segment, struct 
                                   .table = options->table,
                                   .meta = &recover->meta,
                                   .point = &recover->point,
-                                  .scan_memory = options->scan_memory};
+                                  .scan_memory = options->scan_memory,
+                                  .checkpoints = recover->checkpoints};
     struct verdict *verdict = &recover->verdict;
     status = verdict_reach(&input, verdict);
     if (status == XD_FORMAT_UNKNOWN)
@@ -378,6 +398,7 @@ static int judge(struct recover *recover, const struct segment *segment, struct 
     switch (verdict->kind) {
     case VERDICT_LOCAL:
         recover_news(recover, LOG_NEWS_LOCAL_BLOCK_LOST, recover->point.position, 0, 0);
+        XD_ASSERT(verdict->next_position > recover->point.position);
         recover->point.position = verdict->next_position;
         recover->point.sequence++;
         return 1;
@@ -396,6 +417,8 @@ static int judge(struct recover *recover, const struct segment *segment, struct 
 static void open_scan(struct recover *recover, const struct segment *segment)
 {
     const struct segment_table *table = recover->options.table;
+    XD_ASSERT(!recover->scan_open && recover->scan.busy_count == 0);
+    XD_ASSERT(segment->segment_no == segment_no_of(table, recover->point.position));
     scan_begin(&recover->scan, recover->options.env, recover->options.scan_memory, segment->file,
                segment_at_of(table, recover->point.position), table->segment_bytes);
     recover->scan_open = true;
@@ -438,6 +461,7 @@ uint32_t recover_percent(const struct recover *recover)
         return 0;
     uint64_t done = recover->point.position - recover->scan_from;
     uint64_t all = recover->scan_to - recover->scan_from;
+    XD_ASSERT(recover->scan_to > recover->scan_from);
     return done >= all ? 100 : (uint32_t)(done * 100 / all);
 }
 

@@ -69,6 +69,7 @@ struct recover {
     uint32_t active;                      /* after recover_end: slot that holds point.position, or
                                              RECOVER_NO_SLOT: that segment must be made first */
     bool created;                         /* the folder was empty */
+    bool checkpoints;                     /* the folder holds checkpoint files, named or not */
     uint8_t phase;                        /* enum recover_phase */
 
     /* After recover_end the point is where appending goes on: position, index, sequence and chain

@@ -12,6 +12,8 @@ static enum retain_reason reason_to_drop(struct log *log, const struct segment *
     uint64_t kept = (uint64_t)segment_count(&log->table, SEGMENT_FULL) + 1;
     int64_t limit_us;
 
+    XD_ASSERT(oldest->state == SEGMENT_FULL);
+    XD_ASSERT(oldest->segment_no < log->table.slots[log->table.active].segment_no);
     if (log->options.retention_bytes > 0 &&
         kept * log->table.segment_bytes > log->options.retention_bytes)
         return RETAIN_BY_SIZE;
@@ -43,6 +45,8 @@ static void look(struct log *log)
         r->blocked_at = kept_from;
         return;
     }
+    /* What a restart would read, and what is not folded yet, stays. */
+    XD_ASSERT(kept_from <= log->checkpoint.position && kept_from <= log->append.folded.position);
     r->dropping_no = oldest->segment_no;
     r->reason = (uint8_t)reason;
     r->trim_next = 0;
@@ -66,6 +70,7 @@ static void drop_continue(struct log *log)
         return;
     segment = segment_find(&log->table, r->dropping_no);
     XD_ASSERT(segment && segment->state == SEGMENT_FULL);
+    XD_ASSERT(segment == segment_oldest(&log->table));
     segment->state = SEGMENT_FREE; /* last_index stays: it says whose turn it is in prepare.c */
     segment->segment_no = 0;
     log_news_add(log, LOG_NEWS_SEGMENT_DROPPED, r->dropping_no, r->reason, 0);
@@ -85,6 +90,7 @@ void retain_kick(struct log *log, uint64_t now_ns)
 {
     struct retain *r = &log->retain;
 
+    XD_ASSERT(r->dropping_no == 0 || r->blocked_at == 0);
     if (log->fenced || log->phase != LOG_RUNNING)
         return;
     if (r->dropping_no == 0 && now_ns >= r->next_check_ns) {

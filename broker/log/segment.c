@@ -46,15 +46,9 @@ int segment_header_check(const struct segment_header *header, const uint8_t log_
 {
     XD_ASSERT(header != NULL);
     XD_ASSERT(ret_why != NULL);
-    switch (page_check(header, SEGMENT_MAGIC, SEGMENT_VERSION, ret_why)) {
-    case PAGE_GOOD:
-        break;
-    case PAGE_NEWER:
-        return XD_FORMAT_UNKNOWN;
-    case PAGE_DAMAGED:
-    default:
-        return XD_LOG_CORRUPT;
-    }
+    int status = page_check(header, SEGMENT_MAGIC, SEGMENT_VERSION, XD_LOG_CORRUPT, ret_why);
+    if (status < 0)
+        return status;
     if (header->kind != SEGMENT_KIND_WAL) {
         *ret_why = "not a log segment";
         return XD_FORMAT_UNKNOWN;

@@ -23,6 +23,17 @@ void tail_init(struct tail *tail, uint8_t *memory, uint64_t bytes, struct tail_b
     XD_ASSERT((uintptr_t)memory % XD_BLOCK_ALIGN == 0);
     *tail = (struct tail){.memory = memory, .bytes = bytes, .blocks = blocks};
     ring_init(&tail->ring, tail_blocks_max(bytes));
+    XD_ASSERT(tail->released == 0 && tail->head == 0);
+}
+
+/* Gives up the oldest block. What the env still writes from must never get here. */
+static void evict(struct tail *tail)
+{
+    const struct tail_block *oldest = &tail->blocks[ring_at(&tail->ring, 0)];
+
+    XD_ASSERT(oldest->state == TAIL_WRITTEN);
+    XD_ASSERT(tail->ring.tail < tail->released && tail->released <= tail->ring.head);
+    (void)ring_pop(&tail->ring);
 }
 
 /* Bytes from `head` on that no descriptor covers. */
@@ -48,12 +59,13 @@ uint32_t tail_place(struct tail *tail, uint32_t need, uint32_t want, uint64_t *r
     if (want < contiguous)
         contiguous = want;
     while (free_bytes(tail) < skipped + contiguous && tail->ring.tail < tail->released)
-        ring_pop(&tail->ring);
+        evict(tail);
     found = free_bytes(tail);
     if (found < skipped + need)
         return 0;
     found -= skipped;
     *ret_address = tail->head + skipped;
+    XD_ASSERT((*ret_address & (tail->bytes - 1)) + need <= tail->bytes); /* it does not wrap */
     return (uint32_t)(found < contiguous ? found : contiguous);
 }
 
@@ -63,6 +75,7 @@ struct tail_block *tail_push(struct tail *tail, uint64_t address, uint32_t block
 
     XD_ASSERT(address >= tail->head && block_bytes > 0 && block_bytes % XD_BLOCK_ALIGN == 0);
     XD_ASSERT(free_bytes(tail) >= address - tail->head + block_bytes);
+    XD_ASSERT((address & (tail->bytes - 1)) + block_bytes <= tail->bytes);
     block = &tail->blocks[ring_push(&tail->ring)];
     *block = (struct tail_block){.address = address, .block_bytes = block_bytes};
     tail->head = address + block_bytes;
@@ -89,8 +102,10 @@ struct tail_block *tail_find(const struct tail *tail, uint64_t position)
         uint64_t middle = low + (high - low) / 2;
         struct tail_block *block = tail_at(tail, middle);
 
-        if (block->position == position)
+        if (block->position == position) {
+            XD_ASSERT(tail->head - block->address <= tail->bytes); /* its memory is still its own */
             return block;
+        }
         if (block->position < position)
             low = middle + 1;
         else

@@ -223,6 +223,28 @@ static int later_has_blocks(const struct verdict_input *input, uint64_t missing_
     return 0;
 }
 
+/* The point's segment has no file: what proves that it had one. NULL when the log's first segment
+ * was never made. */
+static const char *proof_of_segment(const struct verdict_input *input)
+{
+    const struct segment_table *table = input->table;
+    const uint64_t segment_no = segment_no_of(table, input->point->position);
+    XD_ASSERT(input->point->sequence > 0);
+    if (input->point->sequence > 1 || segment_no > 1)
+        return "the log had gone on into it";
+    for (uint32_t slot = 0; slot < table->slot_count; slot++) {
+        if (table->slots[slot].segment_no > segment_no)
+            return "a later segment was made after it";
+        if (table->slots[slot].file < 0)
+            return "there are wal files with higher numbers in their names";
+    }
+    if (input->checkpoints)
+        return "a checkpoint was written";
+    if (meta_ran(input->meta))
+        return "meta says that it was made";
+    return NULL;
+}
+
 /* What to copy of a corrupt log: from the point to the next valid block, in the point's segment. */
 static void corrupt_range(const struct window *window)
 {
@@ -276,6 +298,8 @@ int verdict_reach(const struct verdict_input *input, struct verdict *ret_verdict
         verdict.reason = "a later block says that it was durable";
     else if (later > 0)
         verdict.reason = "a segment is missing before one that holds blocks";
+    else if (missing_no == segment_no_of(input->table, input->point->position))
+        verdict.reason = proof_of_segment(input);
     if (window.durable_max > verdict.floor)
         verdict.floor = window.durable_max;
     if (verdict.reason != NULL) {

@@ -7,11 +7,18 @@
  * more than themselves, which point.c checks):
  *   LOCAL    the block behind it, or the next segment's first, continues chain and index
  *   CORRUPT  k <= floor; or a header-valid block of the running epoch within the write window has
- *            durable_index >= k; or a segment is missing before one that holds blocks
+ *            durable_index >= k; or a segment is missing before one that holds blocks; or the
+ *            point's own segment is missing although it was made
  *   TORN     else, when there are bytes of the running epoch
  *   CLEAN    else
  * A whole successor alone proves nothing: with several writes in flight it may have reached the
  * disk when its predecessor did not, and then neither was acknowledged.
+ *
+ * A missing segment at the point: numbers are prepared in sequence, each header durable before the
+ * next file is touched, and the log goes on only in a prepared segment. So a block before the
+ * point, a file of a later number, a gap in the file names, a checkpoint or meta's own generation
+ * each prove that the segment was there, and what was in it cannot be known. Only a folder that
+ * shows none of this is one whose first segment was never made.
  *
  * Blocking, recovery only. Reads; must not write or cut.
  */
@@ -57,6 +64,7 @@ struct verdict_input {
     const struct meta *meta;           /* */
     const struct recover_point *point; /* the block that is bad or not there */
     uint8_t *scan_memory;              /* SCAN_BYTES, no scan is using it */
+    bool checkpoints;                  /* the folder holds checkpoint files, named or not */
 };
 
 /* 0 and the verdict; XD_FORMAT_UNKNOWN when a newer release's block lies in the window; -errno when

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Drives one log in a simulated world: appends made-up batches, runs turns, folds what becomes
- * durable, takes checkpoints of that fold, reads back and compares with a plain model in memory.
+ * Drives one log: appends made-up batches, runs turns, folds what becomes durable, takes
+ * checkpoints of that fold, reads back and compares with a plain model in memory. On which engine
+ * it runs is log_run_engine.h's.
  *
- * Normal path: run_begin, run_open, any mix of run_append, run_turn, run_read, run_crash +
- * run_open, then run_end. The fold is a hash over every batch in log sequence and the end offset of
- * each partition, so two logs with the same history have the same fold.
+ * Normal path: run_begin (a simulated world) or run_begin_on, run_open, any mix of run_append,
+ * run_turn, run_read, run_crash + run_open, then run_end. The fold is a hash over every batch in
+ * log sequence and the end offset of each partition, so two logs with the same history have the
+ * same fold.
  */
 #ifndef CROSSDOCK_TESTS_SUPPORT_LOG_RUN_H
 #define CROSSDOCK_TESTS_SUPPORT_LOG_RUN_H
 
 #include "broker/base/prng.h"
-#include "broker/log/log.h"
-#include "broker/log/log_state.h"
-#include "tests/support/env_sim.h"
+#include "tests/support/log_run_engine.h"
 #include "wire/checksum.h"
 #include "wire/limits.h"
 #include "wire/status.h"
@@ -23,92 +23,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RUN_PARTITIONS 8u
-#define RUN_OUT_BYTES (XD_BATCH_BYTES_MAX + 8192u)
-
-/* What the log's user knows of the log; also the state of its checkpoints. */
-struct run_fold {
-    uint64_t hash;                 /* over partition, offset and hash of every batch, in sequence */
-    uint64_t batches;              /* folded */
-    uint64_t index;                /* of the last block with a batch */
-    uint64_t ends[RUN_PARTITIONS]; /* behind the last record folded, per partition */
-};
-
-/* A batch as it was appended. */
-struct run_batch {
-    uint64_t base_offset;   /* */
-    uint64_t xxh3;          /* of its content */
-    uint64_t index;         /* of its block, as log_append said */
-    uint32_t records;       /* */
-    uint32_t partition;     /* */
-    uint32_t suppressed;    /* records marked in its bitmap */
-    int64_t append_time_us; /* */
-};
-
-struct run {
-    struct sim *sim;
-    struct env *env;
-    struct arena arena;
-    struct counters counters;
-    struct log_options options;
-    struct log *log;
-    struct run_fold fold;          /* of what was given */
-    struct run_batch *batches;     /* all appended, in log sequence; cut back at a restart */
-    uint64_t batch_count;          /* */
-    uint64_t batch_max;            /* room there */
-    uint64_t next[RUN_PARTITIONS]; /* offset of the next batch */
-    uint64_t durable_promised;     /* batches below were durable once: they must never go */
-    uint64_t news[LOG_NEWS_COUNT]; /* by kind, of this process */
-    struct log_news last_news[LOG_NEWS_COUNT]; /* newest of each kind */
-    uint8_t *out;                              /* RUN_OUT_BYTES for reads */
-    int64_t time_us;                           /* append time of the next batch */
-    bool checkpoints;                          /* take those that are due */
-    char why[XD_DETAIL_BYTES_MAX];             /* of the last open */
-};
-
-/* The smallest log there can be, without self-test. */
-static inline void run_options(struct log_options *options)
-{
-    log_options_init(options);
-    options->segment_bytes = SEGMENT_BYTES_MIN;
-    options->tail_bytes = 16u << 20;
-    options->index_bytes = 256u << 10;
-    options->checkpoint_bytes_max = 64u << 10;
-    options->checkpoint_every_bytes = 8u << 20;
-    options->disk_low_bytes = 16u << 20;
-    options->partitions_max = RUN_PARTITIONS;
-    options->segments_ready_min = 1;
-    options->read_cache_extents = 4;
-    options->sync = LOG_SYNC_FDATASYNC;
-}
-
-static inline void run_begin_in(struct run *run, const struct sim_options *world)
-{
-    memset(run, 0, sizeof(*run));
-    run->sim = sim_open(world);
-    run_options(&run->options);
-    run->out = malloc(RUN_OUT_BYTES);
-    cr_assert_not_null(run->out);
-    run->time_us = world->wall_us;
-    run->checkpoints = true;
-}
-
-/* A world without faults. */
-static inline void run_begin(struct run *run, uint64_t seed)
-{
-    struct sim_options world;
-
-    sim_options_init(&world, seed);
-    run_begin_in(run, &world);
-}
-
-static inline void run_end(struct run *run)
-{
-    sim_close(run->sim);
-    free(run->batches);
-    free(run->out);
-}
 
 static inline void run_fold_entry(struct run *run, const struct log_entry *entry)
 {
@@ -145,8 +59,9 @@ static inline int run_open(struct run *run)
     void *memory;
     int status;
 
-    run->env = env_sim_process(run->sim, NULL);
+    run->env = run->engine->start(run);
     run->log = NULL;
+    run->time_us = run->time_us ? run->time_us : env_now_wall_us(run->env);
     memory = env_mem_alloc(run->env, bytes);
     cr_assert_not_null(memory);
     arena_init(&run->arena, memory, bytes);
@@ -264,7 +179,7 @@ static inline void run_checkpoint(struct run *run)
 }
 
 /* Kick, wait for at most `wait_ns`, hand on events, fold, checkpoint. False when the process has
- * died in the simulator. */
+ * died by itself. */
 static inline bool run_turn_within(struct run *run, uint64_t wait_ns)
 {
     struct env_event events[64];
@@ -282,13 +197,13 @@ static inline bool run_turn_within(struct run *run, uint64_t wait_ns)
         return false;
     for (int i = 0; i < n; i++)
         log_done(run->log, &events[i]);
-    if (sim_dead(run->sim))
+    if (run_dead(run))
         return false;
     run_drain(run);
     if (run->checkpoints)
         run_checkpoint(run);
     run_news(run);
-    return !sim_dead(run->sim);
+    return !run_dead(run);
 }
 
 static inline bool run_turn(struct run *run)
@@ -308,7 +223,7 @@ static inline void run_settle(struct run *run)
     cr_assert_fail("the log does not come to rest");
 }
 
-/* Lets virtual time pass, with as many turns as the log asks for. */
+/* Lets time pass, with as many turns as the log asks for. */
 static inline void run_idle(struct run *run, uint64_t ns)
 {
     uint64_t until_ns = env_now_mono_ns(run->env) + ns;
@@ -340,11 +255,12 @@ static inline void run_fill(struct run *run, uint64_t bytes, uint32_t batch_byte
     run_settle(run);
 }
 
-/* Ends the process without closing, as a crash does, and leaves what the menu says. */
+/* Ends the process without closing, as a crash does. */
 static inline void run_crash(struct run *run, enum sim_crash_menu menu)
 {
-    (void)sim_crash(run->sim, menu);
+    run->engine->stop(run, menu);
     run->log = NULL;
+    run->env = NULL;
 }
 
 /* Closes properly, then ends the process. */

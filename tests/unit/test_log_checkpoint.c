@@ -175,6 +175,113 @@ Test(log_checkpoint, can_fall_back_after_segments_were_recycled)
     run_end(&run);
 }
 
+/* Appends until the log throttles for lack of a checkpoint; the log has stayed within the bound. */
+static void fill_to_the_bound(struct run *run, uint64_t from)
+{
+    int status = 0;
+
+    for (uint32_t i = 0; i < 1000 && status == 0; i++) {
+        status = run_append(run, i % RUN_PARTITIONS, 100000);
+        cr_assert(run_turn_within(run, 2000000));
+        if (status == XD_THROTTLED && !strstr(log_throttle_reason(run->log), "checkpoint"))
+            status = 0; /* a segment or the window: that goes by */
+        cr_assert_leq(run->log->append.position - from, run->options.checkpoint_tail_bytes_max);
+    }
+    cr_assert_eq(status, XD_THROTTLED);
+    cr_assert_geq(run->log->append.position - from,
+                  run->options.checkpoint_tail_bytes_max - 2 * XD_BLOCK_BYTES_MAX);
+}
+
+/* The log behind the last complete checkpoint is bounded: producers wait while one is written, and
+ * one is due in time although checkpoint_every_bytes says later. Its completion frees them. */
+Test(log_checkpoint, bounds_the_tail_that_a_restart_reads)
+{
+    struct run run;
+    uint64_t bytes_max;
+
+    run_begin(&run, 1);
+    run.checkpoints = false;
+    run.options.checkpoint_every_bytes = 1u << 30;
+    run.options.checkpoint_tail_bytes_max = 8u << 20;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    uint64_t from = run.log->append.position;
+    run_fill(&run, 5u << 20, 100000);
+    cr_assert_not(log_checkpoint_due(run.log));
+    run_fill(&run, 1u << 20, 100000);
+    cr_assert(log_checkpoint_due(run.log));
+    fill_to_the_bound(&run, from);
+    run_settle(&run);
+    cr_assert_eq(run_append(&run, 0, 500000), XD_THROTTLED);
+    cr_assert_str_eq(log_throttle_reason(run.log),
+                     "too much log since the last checkpoint; wait for the next one");
+    run_settle(&run);
+    uint8_t *memory = log_checkpoint_begin(run.log, &bytes_max);
+    memcpy(memory, &run.fold, sizeof(run.fold));
+    log_checkpoint_commit(run.log, sizeof(run.fold));
+    uint64_t position = run.log->append.position;
+    cr_assert_eq(run_append(&run, 0, 500000), XD_THROTTLED, "begun is not complete");
+    while (run.log->checkpoint.step != CHECKPOINT_IDLE)
+        cr_assert(run_turn_within(&run, 20000));
+    cr_assert_eq(run_append(&run, 0, 500000), 0);
+    fill_to_the_bound(&run, position);
+    run_settle(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* When checkpoints cannot be written, the reason says so; it is tried again without any new log,
+ * and the first that succeeds frees the producers. */
+Test(log_checkpoint, failing_ones_are_named_in_the_reason)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    run.options.checkpoint_tail_bytes_max = 8u << 20;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    for (uint32_t nth = 1; nth <= SIM_INJECTIONS_MAX; nth++)
+        sim_inject(run.sim, SIM_OP_WRITE, "checkpoint.", nth, -ENOSPC);
+    fill_to_the_bound(&run, run.log->append.position);
+    for (uint32_t i = 0; i < 3; i++) {
+        run_idle(&run, 2000000000ull);
+        cr_assert_eq(run_append(&run, 0, 1000000), XD_THROTTLED);
+        cr_assert_str_eq(log_throttle_reason(run.log),
+                         "too much log since the last checkpoint: the disk has no room for the "
+                         "next one; make room");
+    }
+    cr_assert_eq(log_fenced(run.log), 0);
+    cr_assert_leq(sim_inject_pending(run.sim), SIM_INJECTIONS_MAX - 4, "it is not tried again");
+    sim_inject_clear(run.sim);
+    run_idle(&run, 3000000000ull);
+    cr_assert_eq(run.log->checkpoint.generation, 1);
+    cr_assert_eq(run_append(&run, 0, 1000000), 0);
+    run_settle(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A start that finds more than the bound takes no batch before a checkpoint is complete. */
+Test(log_checkpoint, comes_first_after_a_start_with_too_long_a_tail)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    run.checkpoints = false;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 20u << 20, 100000);
+    run_close(&run);
+    run.checkpoints = true;
+    run.options.checkpoint_every_bytes = 1u << 30;
+    run.options.checkpoint_tail_bytes_max = 8u << 20;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    cr_assert_eq(run_append(&run, 0, 1000), XD_THROTTLED);
+    run_append_wait(&run, 0, 1000);
+    cr_assert_eq(run.log->checkpoint.generation, 1);
+    run_settle(&run);
+    run_check(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
 /* Without space a checkpoint is given up and another one taken later; the log goes on. */
 Test(log_checkpoint, is_given_up_without_space)
 {

@@ -125,14 +125,40 @@ Test(log_finish, both_slots_hold_the_new_epoch)
     sim_close(sim);
 }
 
-/* What was read back is flushed before the epoch says that it is there: a block that only sat in
- * the device's cache when the broker was killed survives the power cut after recovery. */
+/* A damaged meta slot beside a whole one is told, and whole again after the start. */
+Test(log_finish, damaged_meta_slot_is_told_and_written_anew)
+{
+    static struct meta slots[META_SLOTS];
+    for (uint32_t slot = 0; slot < META_SLOTS; slot++) {
+        struct sim *sim = make_torn(7 + slot);
+        cr_assert_eq(sim_disk_flip(sim, "meta", slot * META_SLOT_BYTES + 300, 3), 0);
+        cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
+        const struct log_news *news = recovery_news(&run, LOG_NEWS_META_SLOT_DAMAGED);
+        cr_assert_not_null(news, "slot %u", slot);
+        cr_assert_eq(news->a, slot);
+        cr_assert_eq(news->b % META_SLOTS, 1 - slot);
+        recovery_end(sim);
+        sim_disk_peek(sim, "meta", 0, slots, sizeof(slots));
+        for (uint32_t i = 0; i < META_SLOTS; i++) {
+            const char *why;
+            cr_assert_eq(meta_check(&slots[i], &why), 0, "slot %u: %s", i, why);
+        }
+        cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
+        cr_assert_null(recovery_news(&run, LOG_NEWS_META_SLOT_DAMAGED));
+        sim_close(sim);
+    }
+}
+
+/* What was read back is flushed before the epoch says that it is there: a block and the header of a
+ * ready segment that only sat in the device's cache when the broker was killed survive the power
+ * cut after recovery. */
 Test(log_finish, flushes_what_it_has_read)
 {
     struct sim *sim = recovery_world(6);
     struct image image;
     recovery_image(sim, &image);
     image_segment(&image, 0, 1);
+    image_segment(&image, 1, 9);
     image_data(&image, 6000);
     image_meta(&image);
     struct block_header *block = image_open_block(&image, BLOCK_DATA);
@@ -143,13 +169,26 @@ Test(log_finish, flushes_what_it_has_read)
                    image.point.position % IMAGE_SEGMENT_BYTES, 0, 1);
     struct env_event event;
     cr_assert_eq(blocking_wait(image.env, &event), 0);
+    struct segment_header *header = (struct segment_header *)(void *)image.memory;
+    *header = (struct segment_header){.shard = IMAGE_SHARD,
+                                      .segment_no = 2,
+                                      .segment_bytes = IMAGE_SEGMENT_BYTES,
+                                      .epoch = IMAGE_EPOCH};
+    memcpy(header->log_uuid, image.meta.log_uuid, sizeof(header->log_uuid));
+    segment_header_seal(header);
+    env_file_write(image.env, image.files[1], header, sizeof(*header), 0, 0, 1);
+    cr_assert_eq(blocking_wait(image.env, &event), 0);
     uint64_t syncs = sim_op_count(sim, SIM_OP_SYNC);
     cr_assert_gt(sim_disk_unsynced_bytes(sim), 0);
     sim_crash(sim, SIM_CRASH_KEEP_ALL);
     cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
     cr_assert_eq(run.recover.point.index, 3);
-    cr_assert_eq(sim_op_count(sim, SIM_OP_SYNC), syncs + 1);
+    cr_assert_eq(sim_op_count(sim, SIM_OP_SYNC), syncs + 3, "both segments and meta");
     recovery_end(sim);
+    cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
+    cr_assert_eq(run.recover.point.index, 3);
+    cr_assert_eq(run.slots[1].state, SEGMENT_READY);
+    cr_assert_eq(run.slots[1].segment_no, 2);
     sim_close(sim);
 }
 

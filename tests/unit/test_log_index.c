@@ -43,6 +43,20 @@ static int add(struct fixture *f, uint32_t partition, uint16_t records, uint64_t
     return index_add(&f->index, &batch, position, 8192);
 }
 
+/* Blocks come in log sequence: one before the newest is damage, not an entry out of place. */
+Test(log_index, refuses_a_block_before_the_newest)
+{
+    struct fixture f;
+
+    begin(&f, 8);
+    cr_assert_eq(add(&f, 1, 5, FIRST_POSITION + 8192, 100), 0);
+    cr_assert_eq(add(&f, 1, 5, FIRST_POSITION, 101), XD_LOG_CORRUPT);
+    cr_assert_eq(f.index.entry_count, 1);
+    cr_assert_eq(f.partitions[1].end_offset, 5);
+    cr_assert_eq(add(&f, 2, 5, FIRST_POSITION, 101), 0, "another partition has its own sequence");
+    end(&f);
+}
+
 /* All batches of one partition in one block share an entry. */
 Test(log_index, has_one_entry_per_partition_and_block)
 {

@@ -1,45 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The log as a whole: what its user sees over appends, restarts, faults and shutdown.
+ * The log as a whole under faults and crashes: what its user sees over appends, restarts and
+ * shutdown. What needs no fault is in test_log_suite.c, for every engine.
  */
-#include "tests/support/log_run.h"
+#include "tests/support/log_suite.h"
 
 #include <criterion/criterion.h>
-
-/* A batch is given to the fold once it is durable, and can be read back as it was appended. */
-Test(log_log, gives_back_what_was_appended)
-{
-    struct run run;
-    run_begin(&run, 1);
-    cr_assert_eq(run_open(&run), 0, "%s", run.why);
-    cr_assert_eq(run.news[LOG_NEWS_CREATED], 1);
-    for (uint32_t i = 0; i < 100; i++)
-        cr_assert_eq(run_append(&run, i % RUN_PARTITIONS, 200 + i), 0);
-    run_settle(&run);
-    cr_assert_eq(run.fold.batches, 100);
-    run_check(&run);
-    run_close(&run);
-    run_end(&run);
-}
-
-/* After a clean stop everything is there again, by a scan of the whole log. */
-Test(log_log, survives_a_clean_restart)
-{
-    struct run run;
-    run_begin(&run, 2);
-    cr_assert_eq(run_open(&run), 0, "%s", run.why);
-    for (uint32_t i = 0; i < 100; i++)
-        cr_assert_eq(run_append(&run, i % RUN_PARTITIONS, 1000), 0);
-    run_close(&run);
-    struct run_fold before = run.fold;
-    cr_assert_eq(before.batches, 100);
-    cr_assert_eq(run_open(&run), 0, "%s", run.why);
-    cr_assert_eq(memcmp(&before, &run.fold, sizeof(before)), 0);
-    cr_assert_eq(run.news[LOG_NEWS_TAIL_CUT], 0);
-    run_check(&run);
-    run_close(&run);
-    run_end(&run);
-}
 
 /* Ends a process that the simulator killed, or a log that fenced itself, and opens again until that
  * works: recovery may be killed too. */
@@ -53,62 +19,6 @@ static void reopen(struct run *run, enum sim_crash_menu menu)
         cr_assert(sim_dead(run->sim), "%s: %s", xd_status_name(status), run->why);
     }
     cr_assert_fail("recovery is killed for ever");
-}
-
-/* One step of the model test. False when the process must be started anew. */
-static bool model_step(struct run *run, struct prng *prng)
-{
-    uint64_t kind = prng_below(prng, 100);
-    uint32_t partition = (uint32_t)prng_below(prng, RUN_PARTITIONS);
-
-    if (kind < 45) {
-        for (uint64_t n = 1 + prng_below(prng, 12); n > 0; n--) {
-            uint64_t body = prng_chance(prng, 3000)    ? prng_below(prng, XD_BATCH_BYTES_MAX - 200)
-                            : prng_chance(prng, 20000) ? prng_below(prng, 65536)
-                                                       : 8 * (1 + prng_below(prng, 250));
-            uint16_t records = (uint16_t)(1 + prng_below(prng, 40));
-            uint32_t suppressed = prng_chance(prng, 8000) ? 1 + records / 2 : 0;
-            int status =
-                run_append_suppressed(run, partition, (uint32_t)(200 + body), records, suppressed);
-            cr_assert(status == 0 || status == XD_THROTTLED || status == XD_READ_ONLY ||
-                          status == XD_STORAGE_FENCED,
-                      "%s", xd_status_name(status));
-        }
-    } else if (kind < 88) {
-        if (!run_turn_within(run, prng_below(prng, 3000000)))
-            return false;
-    } else if (kind < 96) {
-        uint64_t first, end, next;
-        log_bounds(run->log, partition, &first, &end);
-        uint64_t offset = first + prng_below(prng, end - first + 1);
-        int got = run_read(run, partition, offset, &next);
-        if (got == -ESHUTDOWN)
-            return false;
-        cr_assert(got >= 0 || got == XD_OFFSET_GONE, "%s", xd_status_name(got));
-        if (got > 0) /* an offset inside a batch is answered with the whole batch */
-            cr_assert_gt(run_compare(run, partition, offset, got, next), 0);
-    } else if (kind < 98) {
-        run_idle(run, prng_below(prng, 400000000));
-    } else if (kind < 99) {
-        return false;
-    } else if (!sim_dead(run->sim) && !log_fenced(run->log)) {
-        run_settle(run);
-    }
-    return !sim_dead(run->sim) && !log_fenced(run->log);
-}
-
-static void model_options(struct run *run, struct prng *prng)
-{
-    struct log_options *options = &run->options;
-
-    options->sync = prng_chance(prng, 30000) ? LOG_SYNC_DSYNC : LOG_SYNC_FDATASYNC;
-    options->writes_inflight_max = (uint32_t)(1 + prng_below(prng, 16));
-    options->write_group_bytes = (uint32_t)(4096 + prng_below(prng, 300000));
-    options->undurable_bytes_max = (2u << 20) + prng_below(prng, 8u << 20);
-    options->checkpoint_every_bytes = (1u << 20) + prng_below(prng, 8u << 20);
-    options->retention_bytes = prng_chance(prng, 40000) ? 4ull * options->segment_bytes : 0;
-    options->segments_ready_min = (uint32_t)(1 + prng_below(prng, 3));
-    options->read_cache_extents = (uint32_t)(2 + prng_below(prng, 4));
 }
 
 /* What happened over all seeds of a test: one that is too tame proves nothing. */
@@ -154,7 +64,7 @@ static void model(uint64_t seed, struct totals *totals)
     world.rates.write_error = prng_chance(&prng, 16000) ? 300 : 0;
     world.rates.sync_error = prng_chance(&prng, 16000) ? 300 : 0;
     run_begin_in(&run, &world);
-    model_options(&run, &prng);
+    log_model_options(&run, &prng);
     struct sim_rates *rates = sim_rates(run.sim);
     struct sim_rates running = *rates;
     struct sim_rates recovering = {.crash_point = running.crash_point};
@@ -162,7 +72,7 @@ static void model(uint64_t seed, struct totals *totals)
     cr_assert_eq(run_open(&run), 0, "%s", run.why);
     *rates = running;
     for (uint32_t step = 0; step < 300; step++) {
-        if (model_step(&run, &prng))
+        if (log_model_step(&run, &prng))
             continue;
         *rates = recovering;
         add_totals(totals, &run);

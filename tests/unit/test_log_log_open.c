@@ -97,6 +97,9 @@ static void bend(struct log_options *o, uint32_t i)
     case 13:
         o->shard = 1;
         break;
+    case 14:
+        o->checkpoint_tail_bytes_max = (8u << 20) - 1;
+        break;
     default:
         o->mark_idle_ms = 0;
     }
@@ -112,7 +115,7 @@ Test(log_log_open, refuses_options_outside_their_range)
                                         "partitions_max",     "writes_inflight_max",
                                         "write_group_bytes",  "segments_ready_min",
                                         "read_cache_extents", "shard",
-                                        "mark_idle_ms"};
+                                        "checkpoint_tail",    "mark_idle_ms"};
 
     for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct run run;
@@ -218,6 +221,146 @@ Test(log_log_open, tells_of_segments_that_are_gone)
     run_check(&run);
     run_close(&run);
     run_end(&run);
+}
+
+/* What recovery finds is counted as well as told. */
+Test(log_log_open, counts_what_recovery_finds)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 1u << 20, 60000);
+    cr_assert_eq(run_append(&run, 0, 60000), 0);
+    log_kick(run.log);
+    run_crash(&run, SIM_CRASH_TORN_PAGE);
+    cr_assert_eq(sim_disk_flip(run.sim, "meta", META_SLOT_BYTES + 20, 0), 0);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    cr_assert_eq(run.news[LOG_NEWS_META_SLOT_DAMAGED], 1);
+    cr_assert_eq(run.last_news[LOG_NEWS_META_SLOT_DAMAGED].a, 1);
+    cr_assert_eq(run.counters.v[COUNTER_meta_slots_damaged], 1);
+    cr_assert_eq(run.news[LOG_NEWS_TAIL_CUT], 1);
+    cr_assert_eq(run.counters.v[COUNTER_tail_cuts], 1);
+    cr_assert_eq(run.counters.v[COUNTER_tail_cut_bytes], run.last_news[LOG_NEWS_TAIL_CUT].a);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* Removes a file for good. */
+static void remove_file(struct run *run, const char *name)
+{
+    struct env *env = env_sim_process(run->sim, NULL);
+
+    cr_assert_eq(env_file_unlink(env, name), 0, "%s", name);
+    cr_assert_eq(env_dir_sync(env, ""), 0);
+    run_crash(run, SIM_CRASH_KEEP_NONE);
+}
+
+/* The start must name a segment as missing and change nothing. */
+static void expect_missing(struct run *run, uint64_t segment_no)
+{
+    char text[64];
+    uint64_t hash = sim_disk_hash(run->sim);
+
+    (void)snprintf(text, sizeof(text), "segment %lu is missing", (unsigned long)segment_no);
+    cr_assert_eq(run_open(run), XD_LOG_CORRUPT, "segment %lu: %s", (unsigned long)segment_no,
+                 run->log ? "started" : run->why);
+    cr_assert_not_null(strstr(run->why, text), "%s", run->why);
+    cr_assert_not_null(strstr(run->why, "put the file back"), "%s", run->why);
+    run_crash(run, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(sim_disk_hash(run->sim), hash);
+}
+
+/* A killed log whose active file is gone does not start as if nothing had been in it, whether meta
+ * or a checkpoint knows of durable blocks or not; with the file back it is whole. */
+Test(log_log_open, refuses_a_log_without_its_active_file)
+{
+    for (uint32_t rolls = 0; rolls < 3; rolls++) {
+        struct run run;
+        struct sim *copy;
+        struct sim_options world;
+        char name[ENV_NAME_BYTES_MAX];
+
+        run_begin(&run, 1 + rolls);
+        cr_assert_eq(run_open(&run), 0, "%s", run.why);
+        run_fill(&run, rolls * SEGMENT_BYTES_MIN + 300000, 50000);
+        uint64_t no = run.log->table.slots[run.log->table.active].segment_no;
+        segment_name(run.log->table.slots[run.log->table.active].slot, name);
+        cr_assert_eq(no, rolls + 1);
+        run_crash(&run, SIM_CRASH_KEEP_NONE);
+        sim_options_init(&world, 9);
+        copy = sim_open(&world);
+        sim_disk_copy(copy, run.sim);
+        remove_file(&run, name);
+        expect_missing(&run, no);
+        expect_missing(&run, no);
+        sim_close(run.sim);
+        run.sim = copy;
+        cr_assert_eq(run_open(&run), 0, "%s", run.why);
+        run_check(&run);
+        run_close(&run);
+        run_end(&run);
+    }
+}
+
+/* The same when every wal file is gone, and when the epoch was raised several times since. */
+Test(log_log_open, refuses_a_log_without_any_wal_file)
+{
+    for (uint32_t starts = 1; starts < 4; starts++) {
+        struct run run;
+
+        run_begin(&run, starts);
+        for (uint32_t i = 0; i < starts; i++) {
+            cr_assert_eq(run_open(&run), 0, "%s", run.why);
+            run_crash(&run, SIM_CRASH_KEEP_NONE);
+        }
+        remove_file(&run, "wal.01");
+        remove_file(&run, "wal.00");
+        expect_missing(&run, 1);
+        run_end(&run);
+    }
+}
+
+/* The active file's header and first block rotten at once: a file of that number was there. */
+Test(log_log_open, refuses_an_active_file_that_is_not_recognised)
+{
+    struct run run;
+    uint8_t zeros[8192] = {0};
+
+    run_begin(&run, 1);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 300000, 50000);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(sim_disk_patch(run.sim, "wal.00", 0, zeros, sizeof(zeros)), 0);
+    expect_missing(&run, 1);
+    run_end(&run);
+}
+
+/* A folder whose making was cut short at any operation, with all that a crash may leave of it, is
+ * no log with something missing: the next start completes it. */
+Test(log_log_open, completes_a_folder_that_was_half_made)
+{
+    uint64_t finished = 0;
+
+    for (uint64_t nth = 2; nth <= 59; nth++) { /* the first operation takes the test's memory */
+        struct run run;
+
+        run_begin(&run, nth);
+        sim_plan_crash_op(run.sim, nth);
+        finished += run_open(&run) == 0 && !sim_dead(run.sim);
+        run_crash(&run, (enum sim_crash_menu)(nth % SIM_CRASH_MENU_COUNT));
+        sim_plan_crash_op(run.sim, 61 - nth);
+        (void)run_open(&run); /* dies, or not: both are followed by a third */
+        run_crash(&run, (enum sim_crash_menu)(nth / 7 % SIM_CRASH_MENU_COUNT));
+        sim_plan_crash_op(run.sim, 0);
+        cr_assert_eq(run_open(&run), 0, "operation %lu: %s", (unsigned long)nth, run.why);
+        run_fill(&run, 300000, 50000);
+        run_check(&run);
+        run_close(&run);
+        run_end(&run);
+    }
+    cr_assert_gt(finished, 0, "no run was long enough to finish");
+    cr_assert_lt(finished, 58, "no run crashed");
 }
 
 /* The uuid is made once and stays; the epoch rises with every start. */

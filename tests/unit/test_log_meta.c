@@ -71,6 +71,24 @@ Test(log_meta, refuses_two_damaged_slots)
     cr_assert_str_eq(why, "the page is empty");
 }
 
+/* The slot that is not believed is told apart: whole, damaged, or not written yet. */
+Test(log_meta, tells_of_the_damaged_slot)
+{
+    make_both(12);
+    cr_assert_null(meta_damaged(slots, 0));
+    ((uint8_t *)&slots[1])[77] ^= 4;
+    cr_assert_str_eq(meta_damaged(slots, 0), "the page's checksum does not match");
+    memset(&slots[1], 0, sizeof(slots[1]));
+    cr_assert_str_eq(meta_damaged(slots, 0), "the page is empty");
+    make(&slots[1], 10);
+    cr_assert_str_eq(meta_damaged(slots, 0), "the page belongs into the other slot");
+    page_seal(&slots[1], META_MAGIC, META_VERSION + 1);
+    cr_assert_null(meta_damaged(slots, 0), "a newer release's slot is no damage");
+    memset(slots, 0, sizeof(slots));
+    make(&slots[1], 1);
+    cr_assert_null(meta_damaged(slots, 1), "the first write of all leaves slot 0 empty");
+}
+
 /* A page that belongs into the other slot was written to the wrong place. */
 Test(log_meta, refuses_a_misdirected_page)
 {

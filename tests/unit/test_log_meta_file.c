@@ -30,6 +30,37 @@ static struct meta newest(struct run *run)
     return slots[slot];
 }
 
+/* The start that makes the first segment says so by a third write, before it returns; later ones
+ * write the epoch only. Without that write there is no start. */
+Test(log_meta_file, tells_that_the_first_segment_was_made)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    sim_inject(run.sim, SIM_OP_WRITE, "meta", 3, -EIO);
+    cr_assert_eq(run_open(&run), -EIO);
+    cr_assert_not_null(strstr(run.why, "meta: writing failed (EIO)"), "%s", run.why);
+    log_deinit(run.log);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(newest(&run).generation, 2);
+    struct meta begun = newest(&run);
+    cr_assert_not(meta_ran(&begun));
+    run_end(&run);
+
+    opened(&run);
+    for (uint64_t start = 1; start < 4; start++) {
+        struct meta meta = newest(&run);
+
+        cr_assert_eq(meta.epoch, start);
+        cr_assert_eq(meta.generation, 2 * start + 1);
+        cr_assert(meta_ran(&meta));
+        run_crash(&run, SIM_CRASH_KEEP_NONE);
+        cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    }
+    run_close(&run);
+    run_end(&run);
+}
+
 /* A roll writes the durable index, in the slot that was not current. */
 Test(log_meta_file, follows_every_roll)
 {

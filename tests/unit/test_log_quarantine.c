@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/log/blocking.h"
+#include "broker/log/page.h"
 #include "broker/log/quarantine.h"
 #include "tests/support/log_recovery.h"
 
@@ -127,6 +128,40 @@ Test(log_quarantine, continues_short_writes)
     sim_crash(sim, SIM_CRASH_KEEP_NONE);
     check_files(sim);
     sim_close(sim);
+}
+
+/* A write that brings nothing whole is tried again, and counted: progress starts the count anew. */
+Test(log_quarantine, stalled_writes_are_tried_again)
+{
+    struct sim *sim = recovery_world(3);
+    struct env *env = make_process(sim);
+    for (uint32_t i = 1; i < LOG_STALLS_MAX; i++) {
+        sim_inject(sim, SIM_OP_WRITE, COPY, i, i == 1 ? 0 : 512);
+        sim_inject(sim, SIM_OP_WRITE, TEXT, i, 0);
+    }
+    sim_inject(sim, SIM_OP_WRITE, COPY, LOG_STALLS_MAX, 4096);
+    sim_inject(sim, SIM_OP_WRITE, COPY, LOG_STALLS_MAX + 1, 3584);
+    cr_assert_eq(copy(env), 1);
+    cr_assert_eq(sim_inject_pending(sim), 0);
+    sim_crash(sim, SIM_CRASH_KEEP_NONE);
+    check_files(sim);
+    sim_close(sim);
+}
+
+/* A device that never writes anything is an error, not a loop without end. */
+Test(log_quarantine, writes_that_stall_for_ever_are_an_error)
+{
+    static const char *const names[] = {COPY, TEXT};
+    for (uint32_t i = 0; i < 2; i++) {
+        struct sim *sim = recovery_world(4);
+        struct env *env = make_process(sim);
+        for (uint32_t nth = 1; nth <= LOG_STALLS_MAX; nth++)
+            sim_inject(sim, SIM_OP_WRITE, names[i], nth, 0);
+        cr_assert_eq(copy(env), -EIO);
+        cr_assert_eq(sim_inject_pending(sim), 0);
+        cr_assert_eq(quarantine.file, -1);
+        sim_close(sim);
+    }
 }
 
 /* Every failing operation is reported and leaves nothing open. */

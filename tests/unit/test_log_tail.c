@@ -6,6 +6,7 @@
 #include "broker/log/tail.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #define TAIL_BYTES (4u << 20)
@@ -31,11 +32,14 @@ static void free_tail(struct tail *tail)
 /* Places and pushes a block; its address, or UINT64_MAX when there is no room. */
 static uint64_t put(struct tail *tail, uint32_t bytes, uint64_t position)
 {
+    struct tail_block *block;
     uint64_t address;
 
     if (tail_place(tail, bytes, bytes, &address) == 0)
         return UINT64_MAX;
-    tail_push(tail, address, bytes)->position = position;
+    block = tail_push(tail, address, bytes);
+    block->position = position;
+    block->state = TAIL_WRITTEN;
     return address;
 }
 
@@ -84,6 +88,19 @@ Test(log_tail, never_evicts_an_unreleased_block)
     cr_assert_null(tail_find(&tail, 1));
     cr_assert_not_null(tail_find(&tail, 2));
     free_tail(&tail);
+}
+
+/* Memory that the env still writes from is never given out, whatever was released: the process
+ * ends first. */
+Test(log_tail, evicting_a_block_that_is_being_written_aborts, .signal = SIGABRT)
+{
+    struct tail tail = make_tail();
+
+    for (uint32_t i = 0; i < 4; i++)
+        cr_assert_neq(put(&tail, XD_BLOCK_BYTES_MAX, i + 1), UINT64_MAX);
+    tail_at(&tail, 0)->state = TAIL_WRITING;
+    tail_release(&tail, 1);
+    (void)put(&tail, PAGE, 9);
 }
 
 /* A block is found by its position as long as it is in memory. */

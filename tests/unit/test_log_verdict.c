@@ -31,13 +31,11 @@ static struct sim *make(uint64_t seed, uint64_t durable, uint64_t from, uint64_t
     return sim;
 }
 
-/* Recovery must stop, change nothing but quarantine/, and name index `index`. */
-static void expect_corrupt(struct sim *sim, uint64_t index)
+/* Recovery must stop, change nothing but quarantine/, and say `text`. */
+static void expect_stop(struct sim *sim, const char *text)
 {
     uint64_t wal = recovery_hash(sim, "wal."), meta = recovery_hash(sim, "meta");
     cr_assert_eq(recovery_run(sim, &run), XD_LOG_CORRUPT);
-    char text[32];
-    (void)snprintf(text, sizeof(text), "indexes %lu..", (unsigned long)index);
     cr_assert_not_null(strstr(run.why, text), "%s", run.why);
     const struct log_news *news = recovery_news(&run, LOG_NEWS_CORRUPT);
     cr_assert_not_null(news);
@@ -45,6 +43,14 @@ static void expect_corrupt(struct sim *sim, uint64_t index)
     recovery_end(sim);
     cr_assert_eq(recovery_hash(sim, "wal."), wal, "nothing is cut");
     cr_assert_eq(recovery_hash(sim, "meta"), meta, "no epoch is raised");
+}
+
+/* The same, naming index `index` as the first that is lost. */
+static void expect_corrupt(struct sim *sim, uint64_t index)
+{
+    char text[32];
+    (void)snprintf(text, sizeof(text), "indexes %lu..", (unsigned long)index);
+    expect_stop(sim, text);
 }
 
 /* Recovery must succeed with a log that ends before `index`; `bytes` went to quarantine. */
@@ -345,8 +351,64 @@ Test(log_verdict, missing_segment_is_corruption)
     cr_assert_eq(env_file_unlink(image.env, "wal.01"), 0);
     cr_assert_eq(env_dir_sync(image.env, ""), 0);
     recovery_image_end(sim, &image);
-    expect_corrupt(sim, 2);
+    expect_stop(sim, "indexes from 2 on");
     cr_assert_not_null(strstr(run.why, "segment 2 is missing"), "%s", run.why);
+    sim_close(sim);
+}
+
+/* What shows that the first segment was made although nothing tells of a durable block. */
+enum proof { PROOF_NONE, PROOF_LATER, PROOF_NAME_GAP, PROOF_CHECKPOINT, PROOF_META, PROOF_COUNT };
+
+/* A folder whose first segment has no file. Each proof alone stops the start, as no one can know
+ * what was in it; without any the folder is one that was not made to its end. */
+Test(log_verdict, missing_first_segment_needs_no_recorded_index)
+{
+    static const char *const reasons[PROOF_COUNT] = {
+        [PROOF_LATER] = "a later segment was made",
+        [PROOF_NAME_GAP] = "higher numbers in their names",
+        [PROOF_CHECKPOINT] = "a checkpoint was written",
+        [PROOF_META] = "meta says"};
+    for (uint32_t proof = 0; proof < PROOF_COUNT; proof++) {
+        struct sim *sim = recovery_world(30 + proof);
+        struct image image;
+        env_file file;
+        recovery_image(sim, &image);
+        image.meta.generation = META_SLOTS * IMAGE_EPOCH - META_SLOTS;
+        image.meta.generation += proof == PROOF_META;
+        if (proof == PROOF_LATER)
+            image_segment(&image, 0, 2);
+        if (proof == PROOF_NAME_GAP)
+            cr_assert_eq(env_file_open(image.env, "wal.01", ENV_OPEN_CREATE, &file), 0);
+        if (proof == PROOF_CHECKPOINT)
+            cr_assert_eq(env_file_open(image.env, "checkpoint.1", ENV_OPEN_CREATE, &file), 0);
+        if (proof == PROOF_NONE)
+            cr_assert_eq(env_file_open(image.env, "wal.00", ENV_OPEN_CREATE, &file), 0);
+        recovery_image_end(sim, &image);
+        if (proof != PROOF_NONE) {
+            expect_stop(sim, "segment 1 is missing");
+            cr_assert_not_null(strstr(run.why, reasons[proof]), "%s", run.why);
+        } else {
+            cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
+            cr_assert_eq(run.recover.active, RECOVER_NO_SLOT);
+        }
+        sim_close(sim);
+    }
+}
+
+/* The segment that the log has gone on into was prepared before, so it must be there even when no
+ * block of it is known. */
+Test(log_verdict, missing_segment_behind_a_seal_is_corruption)
+{
+    struct sim *sim = recovery_world(40);
+    struct image image;
+    recovery_image(sim, &image);
+    image_segment(&image, 0, 1);
+    image_data(&image, DATA_BYTES);
+    image.durable = 1;
+    image_local(&image, BLOCK_SEAL);
+    recovery_image_end(sim, &image);
+    expect_stop(sim, "segment 2 is missing");
+    cr_assert_not_null(strstr(run.why, "the log had gone on into it"), "%s", run.why);
     sim_close(sim);
 }
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs of log_run.h on io_uring, in a real folder below the working folder, which is on a real file
+ * system where a build is. The folder goes with the run.
+ *
+ * Where the kernel keeps io_uring away or the file system O_DIRECT, the test is skipped with the
+ * reason.
+ */
+#ifndef CROSSDOCK_TESTS_SUPPORT_LOG_RUN_URING_H
+#define CROSSDOCK_TESTS_SUPPORT_LOG_RUN_URING_H
+
+#include "tests/support/log_run.h"
+
+/* An empty folder; one run at a time per process. */
+void run_begin_uring(struct run *run);
+
+#endif
