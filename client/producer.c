@@ -39,6 +39,7 @@ void xd_producer_finish(struct xdock_producer *producer, int status, const char 
     XD_ASSERT(status < 0);
     if (producer->state == XD_PRODUCER_FINISHED)
         return;
+    XD_ASSERT(producer->finished == 0);
     producer->state = XD_PRODUCER_FINISHED;
     producer->finished = status;
     char what[XD_NAME_BYTES_MAX + 32];
@@ -70,6 +71,7 @@ static void add_route(struct xdock_producer *producer, const struct xd_catalog_t
     if (first < 0)
         return; /* the topic stays unknown to this producer */
     struct xd_route *route = &producer->routes[producer->route_count++];
+    XD_ASSERT(topic->name_bytes <= XD_NAME_BYTES_MAX);
     memcpy(route->name, topic->name, topic->name_bytes);
     route->name[topic->name_bytes] = '\0';
     route->topic = topic->topic;
@@ -117,7 +119,7 @@ void xd_producer_ask(struct xdock_producer *producer, uint64_t now_ns)
                                          .producer_epoch = producer->identity.producer_epoch};
     uint8_t body[OPEN_BYTES_MAX];
     int bytes = xd_open_encode(&request, body, sizeof(body));
-    XD_ASSERT(bytes > 0);
+    XD_ASSERT(bytes > 0 && (size_t)bytes <= sizeof(body));
     if (xd_connection_request(&producer->client->connection, XD_OP_PRODUCER_OPEN, body,
                               (uint32_t)bytes, producer, 0, NULL, 0) == 0)
         producer->asked = true;
@@ -147,9 +149,11 @@ static void refused(struct xdock_producer *producer, const struct xd_reply_head 
     }
 }
 
-/* Takes the numbers of the first answer over. */
-static void take_numbers(struct xdock_producer *producer, const struct xd_open_view *view)
+/* Takes the numbers of the first answer over. False: some chains are of topics that the copy of the
+ * catalog does not have. */
+static bool take_numbers(struct xdock_producer *producer, const struct xd_open_view *view)
 {
+    uint32_t unknown = 0;
     const struct xd_open_reply *reply = &view->fixed;
     producer->identity = (struct xd_identity){.producer_id = reply->producer_id,
                                               .producer_epoch = reply->producer_epoch,
@@ -163,11 +167,26 @@ static void take_numbers(struct xdock_producer *producer, const struct xd_open_v
     xd_producer_sync_routes(producer);
     for (uint32_t i = 0; i < reply->chain_count; i++) {
         struct xd_chain *chain = xd_chain_find(&producer->outbox, view->chains[i].partition);
-        if (chain == NULL)
-            continue; /* a topic that is newer than the catalog: the first refusal tells */
+        if (chain == NULL) {
+            unknown++;
+            continue;
+        }
         chain->held = view->chains[i].last_sequence;
         chain->last_posted = chain->held;
     }
+    return unknown == 0;
+}
+
+/* The answer named chains of topics that are newer than the copy of the catalog: the open is
+ * repeated once behind a newer copy, so that no chain of the channel is left out. What is unknown
+ * even then gets its last sequence from its first refusal. */
+static bool open_again(struct xdock_producer *producer)
+{
+    const struct xd_catalog *catalog = &producer->client->catalog;
+    if (producer->opened_again || catalog->epoch_heard <= catalog->view.fixed.epoch)
+        return false;
+    producer->opened_again = true;
+    return true;
 }
 
 const char *xd_producer_opened(struct xdock_producer *producer, const struct xd_reply_head *head,
@@ -197,7 +216,8 @@ const char *xd_producer_opened(struct xdock_producer *producer, const struct xd_
             .flags = XD_OPEN_NO_MEMORY, .channel_epoch = (uint16_t)(view.fixed.channel_epoch + 1u)};
         return NULL;
     }
-    take_numbers(producer, &view);
+    if (!take_numbers(producer, &view) && open_again(producer))
+        return NULL;
     producer->state = XD_PRODUCER_ATTACHED;
     return NULL;
 }

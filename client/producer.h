@@ -50,6 +50,7 @@ struct xdock_producer {
 
     struct xd_open first_open; /* what the program said at its open */
     bool new_epoch;            /* the next open asks for the epoch behind the one learnt */
+    bool opened_again;         /* the open was repeated behind a newer catalog */
     bool asked;                /* PRODUCER_OPEN is on its way */
     bool close_asked;          /* PRODUCER_CLOSE is on its way */
     bool close_answered;

@@ -87,6 +87,8 @@ static_assert(XD_FRAME_BYTES_DEFAULT_MAX <= XD_FRAME_BYTES_HARD_MAX, "default wi
 static_assert(XD_TOPICS_MAX * 80u + XD_FACILITIES_MAX * 80u + XD_PARTITIONS_MAX * 16u + 1024u <=
                   XD_FRAME_BYTES_DEFAULT_MAX,
               "the whole catalog fits one frame");
+static_assert(XD_PARTITIONS_MAX * 24u + 1024u <= XD_FRAME_BYTES_DEFAULT_MAX,
+              "an open's reply with a chain in every partition fits one frame");
 static_assert(XD_BATCH_RAW_BYTES_MAX <= 0xffffffffu / 2u, "raw size fits signed arithmetic");
 
 #endif

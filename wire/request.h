@@ -236,8 +236,9 @@ struct xd_ack {
     uint64_t first_sequence; /* 16 */
     uint64_t last_sequence;  /* 24 */
     uint64_t base_offset;    /* 32 status >= 0 */
-    uint64_t resume_sequence; /* 40 status < 0: last one the chain holds; resend what follows */
-    uint64_t log_index;      /* 48 log entry that the answer rests on */
+    uint64_t resume_sequence; /* 40 status < 0: last one the chain holds; resend what follows. Class
+                               *    BACKOFF: 0, it says nothing of the chain */
+    uint64_t log_index;      /* 48 log entry that the answer rests on, 0 = none: class BACKOFF */
     uint32_t record_count;   /* 56 records covered */
     uint32_t retry_after_ms; /* 60 class BACKOFF */
     uint16_t detail_bytes;   /* 64 text of this ack among the details, unpadded */

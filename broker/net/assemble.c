@@ -72,6 +72,8 @@ void inbox_append(struct assemble *assemble, struct inbox *inbox, const uint8_t 
     inbox->lent_count++;
     assemble->lent_count++;
     inbox->bytes += bytes;
+    XD_ASSERT(inbox->lent_count <= assemble->lent_count);
+    XD_DEBUG_ASSERT((inbox_check(inbox), true));
 }
 
 /* Copies the first 16 bytes together when they lie in several pieces. */
@@ -151,6 +153,7 @@ void inbox_consume(struct assemble *assemble, struct inbox *inbox)
             piece->bytes -= left;
             return;
         }
+        XD_ASSERT(piece->bytes > 0);
         left -= piece->bytes;
         inbox->first = piece->next;
         if (inbox->last == piece)

@@ -105,6 +105,8 @@ void conn_place_set(struct conns *conns, struct conn *conn, enum conn_place plac
 {
     XD_ASSERT(conn->state != CONN_FREE);
     unlink_if(&conn->place_node);
+    XD_ASSERT(place == CONN_PLACE_NONE || conn->state == CONN_OPEN);
+    XD_ASSERT(place <= CONN_PLACE_PARTIAL || conn->inbox.head_known);
     conn->place = place;
     conn->turn_frames = 0;
     if (place == CONN_PLACE_PARTIAL)
@@ -129,6 +131,8 @@ void conn_recv_update(struct conns *conns, struct conn *conn)
 {
     bool alive = conn->state == CONN_OPEN || conn->state == CONN_DRAINING;
     bool wanted = alive && !conn->ended_by_peer && !input_full(conns, conn);
+
+    XD_ASSERT((conn->recv == CONN_RECV_STARVED) == list_linked(&conn->starved_node));
 
     if (wanted && conn->recv == CONN_RECV_IDLE) {
         conn->recv = CONN_RECV_ARMED;
@@ -272,6 +276,7 @@ void conn_told(struct conns *conns, struct conn *conn)
 
 void conn_admit(struct conns *conns, struct conn *conn)
 {
+    XD_ASSERT(conn->state == CONN_OPEN);
     conn->length_max = conns->options.frame_bytes_max;
     unlink_if(&conn->hello_node);
 }
@@ -408,8 +413,11 @@ void conns_unstall(struct conns *conns)
 {
     struct list_node *node;
 
-    while ((node = list_first(&conns->places[CONN_PLACE_STALLED])) != NULL)
-        conn_place_set(conns, conn_of_place(node), CONN_PLACE_READY);
+    while ((node = list_first(&conns->places[CONN_PLACE_STALLED])) != NULL) {
+        struct conn *conn = conn_of_place(node);
+        XD_ASSERT(conn->state == CONN_OPEN && conn->place == CONN_PLACE_STALLED);
+        conn_place_set(conns, conn, CONN_PLACE_READY);
+    }
 }
 
 /* ---- end of a turn --------------------------------------------------------------------------- */

@@ -304,6 +304,7 @@ const uint8_t *net_frame_linear(struct net *net, const struct net_frame *frame)
 static struct conn *conn_alive(const struct net *net, net_id id)
 {
     struct conn *conn = conn_find(&net->conns, id);
+    XD_ASSERT(conn == NULL || conn->id == id);
     return conn != NULL && conn->state == CONN_OPEN ? conn : NULL;
 }
 
@@ -350,6 +351,12 @@ uint8_t *net_large_acquire(struct net *net)
 void net_large_release(struct net *net, uint8_t *large)
 {
     output_large_release(&net->conns.output, large);
+}
+
+bool net_large_room(const struct net *net, net_id id)
+{
+    const struct conn *conn = conn_alive(net, id);
+    return conn == NULL || conn->outbox.large_count < LARGE_PER_CONN_MAX;
 }
 
 void net_large_send(struct net *net, net_id id, uint8_t *large, uint32_t bytes)
@@ -455,6 +462,7 @@ void net_close_begin(struct net *net)
 
     if (net->closing)
         return;
+    XD_ASSERT(net->listener_count <= LISTENERS_MAX);
     net->closing = true;
     for (uint32_t i = 0; i < net->listener_count; i++) {
         if (net->listeners[i].armed)

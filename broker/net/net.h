@@ -129,6 +129,10 @@ uint32_t net_large_bytes(const struct net *net);
 /* A large buffer of net_large_bytes(), 4 KiB aligned, or NULL when all are in use. */
 uint8_t *net_large_acquire(struct net *net);
 void net_large_release(struct net *net, uint8_t *large);
+/* Whether the connection should get another large buffer: false while as many are queued for it as
+ * one may have, so that a peer that does not read cannot take those of all. True when it is gone:
+ * net_large_send drops the buffer then. */
+bool net_large_room(const struct net *net, net_id conn);
 /* Queues the first `bytes` of a large buffer behind what is queued; the module releases it when
  * sent (or the connection is gone). */
 void net_large_send(struct net *net, net_id conn, uint8_t *large, uint32_t bytes);

@@ -135,6 +135,7 @@ static uint32_t chunk_room(const struct output *output, const struct out_block *
 static struct out_block *chunk_add(struct output *output, struct outbox *outbox)
 {
     /* Replies to what was already under way may still go out when the outbox is full. */
+    XD_ASSERT(outbox->chunk_count <= 2 * output->sizes.chunks_per_conn);
     if (outbox->chunk_count >= 2 * output->sizes.chunks_per_conn)
         return NULL;
     struct out_block *chunk = pool_acquire(&output->chunks);
@@ -185,6 +186,7 @@ void outbox_commit(struct outbox *outbox, uint32_t bytes)
     }
     memcpy(chunk->data + chunk->segment, &length, sizeof(length));
     chunk->used = outbox->room_at + bytes;
+    XD_ASSERT(chunk->taken <= chunk->used && chunk->segment < chunk->used);
 }
 
 void outbox_large_queue(struct output *output, struct outbox *outbox, uint8_t *large,
@@ -198,6 +200,7 @@ void outbox_large_queue(struct output *output, struct outbox *outbox, uint8_t *l
     *block = (struct out_block){.data = large, .used = bytes, .large = true};
     list_push_back(&outbox->blocks, &block->node);
     outbox->large_count++;
+    XD_ASSERT(outbox->large_count <= output->sizes.large_count);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */

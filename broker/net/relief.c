@@ -16,6 +16,7 @@ static void spill_place(struct conns *conns, enum conn_place place, uint32_t kee
     for (struct list_node *node = list_first(list); node != NULL; node = list_next(list, node)) {
         if (env_buffers_free(conns->env) >= conns->buffers_low)
             return;
+        XD_ASSERT(conn_of_place(node)->place == place);
         if (!inbox_spill(&conns->assemble, &conn_of_place(node)->inbox, keep))
             return;
     }
@@ -25,8 +26,10 @@ static void recv_update_place(struct conns *conns, enum conn_place place)
 {
     struct list *list = &conns->places[place];
 
-    for (struct list_node *node = list_first(list); node != NULL; node = list_next(list, node))
+    for (struct list_node *node = list_first(list); node != NULL; node = list_next(list, node)) {
+        XD_ASSERT(conn_of_place(node)->place == place);
         conn_recv_update(conns, conn_of_place(node));
+    }
 }
 
 /* Whether buffers will come back without anybody's loss: they are in events on their way, or their
@@ -35,6 +38,7 @@ static bool buffers_will_return(const struct conns *conns)
 {
     const struct list *stalled = &conns->places[CONN_PLACE_STALLED];
 
+    XD_ASSERT(conns->assemble.lent_count <= conns->buffer_count);
     if (conns->assemble.lent_count < conns->buffer_count ||
         !list_empty(&conns->places[CONN_PLACE_READY]))
         return true;

@@ -4,6 +4,8 @@
  */
 #include "broker/net/timeout.h"
 
+#include "wire/xassert.h"
+
 #include <errno.h>
 
 #define NS_PER_MS 1000000ull
@@ -20,6 +22,7 @@ static void expire_partial(struct conns *conns, uint64_t now_ns)
 
     while ((node = list_first(list)) != NULL) {
         struct conn *conn = conn_of_place(node);
+        XD_ASSERT(conn->state == CONN_OPEN && conn->place == CONN_PLACE_PARTIAL);
         if (!due(conn->partial_ns, conns->options.frame_timeout_ms, now_ns))
             return;
         if (conn->recv == CONN_RECV_STARVED)
@@ -35,6 +38,7 @@ static void expire_hello(struct conns *conns, uint64_t now_ns)
 
     while ((node = list_first(&conns->hello)) != NULL) {
         struct conn *conn = LIST_ELEMENT(node, struct conn, hello_node);
+        XD_ASSERT(conn->state == CONN_OPEN);
         if (!due(conn->hello_ns, conns->options.hello_timeout_ms, now_ns))
             return;
         if (conn_frame_waits(conn) || conn->recv == CONN_RECV_STARVED) {
@@ -56,6 +60,7 @@ void timeout_expire(struct conns *conns, uint64_t now_ns)
     expire_hello(conns, now_ns);
     while ((node = list_first(&conns->sending)) != NULL) {
         struct conn *conn = LIST_ELEMENT(node, struct conn, send_node);
+        XD_ASSERT(outbox_flying(&conn->outbox));
         if (!due(conn->send_ns, conns->options.send_timeout_ms, now_ns))
             return;
         conn_abort(conns, conn, NET_CLOSE_SEND_SLOW, -ETIMEDOUT);

@@ -10,6 +10,7 @@
 #include "wire/status.h"
 #include "wire/xassert.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static uint64_t chain_key(uint64_t channel, uint32_t partition)
@@ -42,6 +43,7 @@ static struct chain *chain_add(struct sessions *sessions, struct channel *channe
     chain->partition = partition;
     chain->next_chain = channel->first_chain;
     channel->first_chain = index + 1;
+    channel->chain_count++;
     return chain;
 }
 
@@ -54,6 +56,8 @@ static struct chain_proof *proof_at(struct chain *chain, uint64_t number)
 
 static void proof_push(struct chain *chain, const struct xd_batch_header *batch, uint64_t log_index)
 {
+    XD_ASSERT(chain->partition == batch->partition && chain->channel == batch->producer_id);
+    XD_ASSERT(batch->record_count > 0);
     chain->proofs[chain->staged_count++ % SESSION_PROOFS] =
         (struct chain_proof){.first_sequence = batch->first_sequence,
                              .last_sequence = batch->last_sequence,
@@ -100,6 +104,8 @@ struct session_verdict session_check(struct sessions *sessions, const struct xd_
     struct chain *chain = chain_find(sessions, batch->producer_id, batch->partition);
     uint64_t last =
         chain != NULL && chain->staged_epoch == batch->channel_epoch ? chain->staged_last : 0;
+    XD_ASSERT(last <= channel->staged_last);
+    XD_ASSERT(chain == NULL || chain->applied_count <= chain->staged_count);
     if (batch->previous_sequence == last) {
         if (chain == NULL && sessions->chain_count == sessions->options.chains_max)
             return verdict(XD_THROTTLED, last);
@@ -129,7 +135,10 @@ void session_append(struct sessions *sessions, const struct xd_batch_header *bat
     if (chain == NULL)
         chain = chain_add(sessions, channel, batch->partition);
     XD_ASSERT(chain != NULL);
+    XD_ASSERT(chain->staged_epoch != batch->channel_epoch ||
+              chain->staged_last < batch->first_sequence);
     proof_push(chain, batch, log_index);
+    XD_ASSERT(chain->staged_count - chain->applied_count <= XD_INFLIGHT_BATCHES_MAX);
     if (batch->last_sequence > channel->staged_last)
         channel->staged_last = batch->last_sequence;
 }
@@ -154,6 +163,8 @@ static int chain_confirm(struct chain *chain, const struct xd_batch_header *batc
     chain->applied_count++;
     chain->applied_epoch = batch->channel_epoch;
     chain->applied_last = batch->last_sequence;
+    XD_ASSERT(chain->applied_epoch != chain->staged_epoch ||
+              chain->applied_last <= chain->staged_last);
     chain->applied_offset = batch->base_offset + batch->record_count - 1;
     return 0;
 }
@@ -186,7 +197,49 @@ int session_apply(struct sessions *sessions, const struct xd_batch_header *batch
         channel->staged_last = channel->last_sequence;
     channel->record_count += batch->record_count;
     channel->append_time_us = batch->append_time_us;
+    XD_ASSERT(channel->first_sequence <= channel->last_sequence);
+    XD_ASSERT(channel->channel_epoch != channel->applied_channel_epoch ||
+              channel->last_sequence <= channel->staged_last);
     return 0;
+}
+
+/* ---- what an open is told -------------------------------------------------------------------- */
+
+/* Whether an open is told of it: something of the channel's applied epoch is durable in it. */
+static bool chain_told(const struct chain *chain, const struct channel *channel)
+{
+    XD_ASSERT(chain->channel == channel->number);
+    return chain->applied_count > 0 && chain->applied_epoch == channel->applied_channel_epoch;
+}
+
+/* Lets the element at `at` sink until none below it in the heap of `count` is larger. */
+static void sift(struct xd_open_chain *heap, uint32_t count, uint32_t at)
+{
+    const struct xd_open_chain sinking = heap[at];
+    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && heap[child + 1].partition > heap[child].partition)
+            child++;
+        if (heap[child].partition <= sinking.partition)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = sinking;
+}
+
+/* A heap sort: a channel may have 32,768 chains, and nothing may be allocated. */
+static void sort_by_partition(struct xd_open_chain *chains, uint32_t count)
+{
+    XD_ASSERT(count <= XD_PARTITIONS_MAX);
+    for (uint32_t at = count / 2; at-- > 0;)
+        sift(chains, count, at);
+    for (uint32_t left = count; left > 1;) {
+        const struct xd_open_chain largest = chains[0];
+        chains[0] = chains[--left];
+        chains[left] = largest;
+        XD_ASSERT(left + 1 == count || largest.partition < chains[left + 1].partition);
+        sift(chains, left, 0);
+    }
 }
 
 uint32_t session_chains(const struct sessions *sessions, const struct channel *channel,
@@ -194,18 +247,17 @@ uint32_t session_chains(const struct sessions *sessions, const struct channel *c
 {
     uint32_t count = 0;
     for (uint32_t link = channel->first_chain; link != 0;) {
+        XD_ASSERT(link <= sessions->chain_count);
         const struct chain *chain = &sessions->chains[link - 1];
         link = chain->next_chain;
-        if (chain->applied_epoch != channel->applied_channel_epoch || chain->applied_count == 0)
+        if (!chain_told(chain, channel))
             continue;
-        if (count == max)
-            break;
-        uint32_t at = count++; /* insertion keeps them sorted: a channel has few chains */
-        for (; at > 0 && ret_chains[at - 1].partition > chain->partition; at--)
-            ret_chains[at] = ret_chains[at - 1];
-        ret_chains[at] = (struct xd_open_chain){.partition = chain->partition,
-                                                .last_sequence = chain->applied_last,
-                                                .last_offset = chain->applied_offset};
+        XD_ASSERT(count < max && count < channel->chain_count);
+        XD_ASSERT(chain->applied_last <= channel->last_sequence);
+        ret_chains[count++] = (struct xd_open_chain){.partition = chain->partition,
+                                                     .last_sequence = chain->applied_last,
+                                                     .last_offset = chain->applied_offset};
     }
+    sort_by_partition(ret_chains, count);
     return count;
 }

@@ -39,8 +39,12 @@ int session_init(struct sessions *sessions, struct arena *arena,
 
 struct channel *session_channel(struct sessions *sessions, uint64_t number)
 {
-    return number >= 1 && number <= sessions->channel_count ? &sessions->channels[number - 1]
-                                                            : NULL;
+    XD_ASSERT(sessions->channel_count <= sessions->options.channels_max);
+    if (number < 1 || number > sessions->channel_count)
+        return NULL;
+    struct channel *channel = &sessions->channels[number - 1];
+    XD_ASSERT(channel->number == number);
+    return channel;
 }
 
 struct channel *session_channel_find(struct sessions *sessions, struct xd_text source,
@@ -225,6 +229,8 @@ int session_take(struct sessions *sessions, const struct control_session *entry,
     channel->producer_epoch = entry->producer_epoch;
     channel->channel_epoch = entry->channel_epoch;
     channel->low = 0;
+    XD_ASSERT(channel->applied_producer_epoch < channel->producer_epoch);
+    XD_ASSERT(channel->applied_channel_epoch <= channel->channel_epoch);
     return 0;
 }
 
@@ -241,4 +247,5 @@ void session_take_durable(struct sessions *sessions, const struct control_sessio
     channel->applied_producer_epoch = entry->producer_epoch;
     channel->applied_channel_epoch = entry->channel_epoch;
     XD_ASSERT(channel->applied_producer_epoch <= channel->producer_epoch);
+    XD_ASSERT(channel->applied_channel_epoch <= channel->channel_epoch);
 }

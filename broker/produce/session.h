@@ -62,6 +62,7 @@ struct channel {
     int64_t append_time_us;  /* applied: of the newest batch, 0 = none */
     uint64_t low;         /* all sequences below it have been sent, as the client says; not kept */
     uint32_t first_chain; /* index + 1 of its newest chain, 0 = none; linked by next_chain */
+    uint32_t chain_count; /* chains linked there, of whichever epoch */
 };
 
 /* Proof that a batch was appended. */
@@ -127,7 +128,8 @@ int session_take(struct sessions *sessions, const struct control_session *entry,
 void session_take_durable(struct sessions *sessions, const struct control_session *entry);
 
 /* Writes the applied chains of a channel in its applied epoch, in rising partition number: what an
- * open is told. Returns their count, at most `max`; the rest is left out. */
+ * open is told. There is room for `max`, and channel->chain_count is enough. Returns their count.
+ */
 uint32_t session_chains(const struct sessions *sessions, const struct channel *channel,
                         struct xd_open_chain *ret_chains, uint32_t max);
 

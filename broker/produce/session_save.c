@@ -57,6 +57,8 @@ uint64_t session_save_bytes(const struct sessions *sessions)
 
 static void save_channel(const struct channel *channel, struct save_channel *ret)
 {
+    XD_ASSERT(channel->applied_producer_epoch > 0);
+    XD_ASSERT(channel->applied_producer_epoch <= channel->producer_epoch);
     struct save_channel saved = {.entry = {.channel = channel->number,
                                            .facility = channel->facility,
                                            .producer_epoch = channel->applied_producer_epoch,
@@ -81,6 +83,7 @@ static void save_chain(const struct chain *chain, struct save_chain *ret)
                                .last_offset = chain->applied_offset};
     uint32_t count = chain->applied_count < XD_INFLIGHT_BATCHES_MAX ? (uint32_t)chain->applied_count
                                                                     : XD_INFLIGHT_BATCHES_MAX;
+    XD_ASSERT(count > 0 && chain->applied_count <= chain->staged_count);
     XD_ASSERT(chain->staged_count - (chain->applied_count - count) <= SESSION_PROOFS);
     for (uint32_t i = 0; i < count; i++)
         saved.proofs[i] = chain->proofs[(chain->applied_count - count + i) % SESSION_PROOFS];
@@ -112,6 +115,8 @@ uint64_t session_save(const struct sessions *sessions, uint8_t *out, uint64_t ou
         head.chain_count++;
     }
     memcpy(out, &head, sizeof head);
+    XD_ASSERT((uint64_t)(at - out) <= session_save_bytes(sessions));
+    XD_ASSERT((at - out) % 8 == 0);
     return (uint64_t)(at - out);
 }
 
@@ -147,7 +152,9 @@ static int load_chain(struct sessions *sessions, const struct save_chain *saved)
     uint64_t key = (uint64_t)saved->channel << 32 | saved->partition;
     uint32_t index = sessions->chain_count;
     if (channel == NULL || saved->proof_count > XD_INFLIGHT_BATCHES_MAX ||
-        saved->proof_count == 0 || hashmap_insert(&sessions->chain_map, key, index) < 0)
+        saved->proof_count == 0 || saved->epoch > channel->channel_epoch ||
+        (saved->epoch == channel->channel_epoch && saved->last_sequence > channel->last_sequence) ||
+        hashmap_insert(&sessions->chain_map, key, index) < 0)
         return XD_CHECKPOINT_CORRUPT;
     struct chain *chain = &sessions->chains[sessions->chain_count++];
     memset(chain, 0, sizeof *chain);
@@ -155,6 +162,7 @@ static int load_chain(struct sessions *sessions, const struct save_chain *saved)
     chain->partition = saved->partition;
     chain->next_chain = channel->first_chain;
     channel->first_chain = index + 1;
+    channel->chain_count++;
     chain->staged_count = chain->applied_count = saved->proof_count;
     chain->staged_epoch = chain->applied_epoch = saved->epoch;
     chain->staged_last = chain->applied_last = saved->last_sequence;

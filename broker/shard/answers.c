@@ -5,7 +5,8 @@
  * Every outcome names the log index it rests on, waits in log sequence until that index is durable
  * (a refusal and a duplicate wait like an append: they were decided over entries that may not
  * survive), then moves to its connection and leaves in one ACK frame per connection and turn, in
- * which runs of successes are merged.
+ * which runs of successes are merged. "Later, perhaps" (class BACKOFF) rests on index 0, which is
+ * nothing: it moves at once, and may overtake.
  *
  * A batch produced at a weaker durability is answered twice: early, when its level is reached, and
  * again when it is durable, because the client keeps it until then.
@@ -48,6 +49,7 @@ int answers_init(struct shard *shard)
     size_t answers_bytes = pool_bytes(sizeof(struct answer), options->acks_max);
     size_t details_bytes = pool_bytes(XD_DETAIL_BYTES_MAX, DETAILS_MAX);
     arena_budget(arena, "answers");
+    XD_ASSERT(options->acks_max >= 2); /* a batch takes two */
     void *answers = arena_alloc(arena, answers_bytes, 64);
     void *details = arena_alloc(arena, details_bytes, 64);
     shard->connections =
@@ -81,6 +83,7 @@ static struct answer *answer_new(struct shard *shard, const struct answer *from)
 static void answer_free(struct shard *shard, struct answer *answer)
 {
     XD_ASSERT(!list_linked(&answer->link));
+    XD_ASSERT(answer->detail <= DETAILS_MAX);
     if (answer->detail != 0)
         pool_release(&shard->details, pool_at(&shard->details, answer->detail - 1u));
     pool_release(&shard->answers, answer);
@@ -94,6 +97,8 @@ static void answer_ready(struct shard *shard, struct answer *answer)
         answer_free(shard, answer);
         return;
     }
+    XD_ASSERT(connection->greeted && connection->unanswered_bytes >= answer->bytes);
+    XD_ASSERT(connection->dirty == list_linked(&connection->dirty_link));
     list_push_back(&connection->ready, &answer->link);
     if (!connection->dirty) {
         connection->dirty = true;
@@ -101,12 +106,33 @@ static void answer_ready(struct shard *shard, struct answer *answer)
     }
 }
 
+/* What an answer rests on is the newest entry, so that the list stays in log sequence. A duplicate
+ * names the entry of its original and waits for the newest one as well. */
+static bool answer_rests_well(const struct shard *shard, const struct answer *answer)
+{
+    uint64_t newest = log_last_index(shard->log);
+    if (answer->kind != ANSWER_ACK)
+        return answer->log_index == newest;
+    XD_ASSERT(answer->ack.log_index == answer->log_index);
+    if (answer->ack.status == XD_DUPLICATE)
+        return answer->log_index > 0 && answer->log_index <= newest;
+    if (answer->ack.status < 0 && xd_status_class(answer->ack.status) == XD_CLASS_BACKOFF)
+        return answer->log_index == 0;
+    return answer->log_index == newest;
+}
+
 void answers_wait(struct shard *shard, const struct answer *template)
 {
     XD_ASSERT(answers_room(shard));
+    XD_ASSERT(answer_rests_well(shard, template));
     struct answer *answer = answer_new(shard, template);
+    if (answer->log_index == 0) {
+        answer_ready(shard, answer);
+        return;
+    }
     list_push_back(&shard->waiting, &answer->link);
     shard->waiting_count++;
+    XD_ASSERT(shard->waiting_count <= shard->options.acks_max);
     if (answer->kind != ANSWER_ACK || answer->ack.status != 0 ||
         answer->durability == XD_DURABILITY_FSYNC)
         return;
@@ -116,6 +142,7 @@ void answers_wait(struct shard *shard, const struct answer *template)
     early->bytes = 0;
     early->detail = 0;
     early->ack.durability = early->durability;
+    XD_ASSERT(early->durability < XD_DURABILITY_COUNT);
     if (early->durability == XD_DURABILITY_WRITTEN)
         list_push_back(&shard->written, &early->link);
     else
@@ -127,6 +154,7 @@ uint16_t answers_detail(struct shard *shard, const char *text)
     char *detail = pool_acquire(&shard->details);
     if (detail == NULL)
         return 0;
+    XD_ASSERT(pool_index(&shard->details, detail) < DETAILS_MAX);
     snprintf(detail, XD_DETAIL_BYTES_MAX, "%s", text);
     return (uint16_t)(pool_index(&shard->details, detail) + 1);
 }
@@ -154,6 +182,7 @@ static bool ack_continues(const struct xd_ack *run, const struct xd_ack *ack)
 
 static void ack_extend(struct xd_ack *run, const struct xd_ack *ack)
 {
+    XD_ASSERT(run->log_index <= ack->log_index);
     run->last_sequence = ack->last_sequence;
     run->record_count += ack->record_count;
     run->log_index = ack->log_index;
@@ -169,6 +198,7 @@ static bool write_acks(struct shard *shard, struct connection *connection)
     struct xd_ack *acks =
         (struct xd_ack *)(void *)(out + XD_FRAME_HEADER_BYTES + sizeof(struct xd_ack_head));
     char details[DETAIL_BYTES_PER_FRAME];
+    uint64_t durable = log_durable_index(shard->log);
     uint32_t details_bytes = 0;
     struct list_node *node;
     while ((node = list_first(&connection->ready)) != NULL && head.ack_count < ACKS_PER_FRAME) {
@@ -187,13 +217,15 @@ static bool write_acks(struct shard *shard, struct connection *connection)
             memcpy(details + details_bytes, detail, detail_bytes);
             details_bytes += detail_bytes;
         }
+        XD_ASSERT(answer->conn == connection->id);
+        XD_ASSERT(answer->kind == ANSWER_ACK_EARLY || answer->log_index <= durable);
         XD_ASSERT(connection->unanswered_bytes >= answer->bytes);
         connection->unanswered_bytes -= answer->bytes;
         connection->acked_bytes += answer->bytes;
         list_remove(node);
         answer_free(shard, answer);
     }
-    XD_ASSERT(head.ack_count > 0);
+    XD_ASSERT(head.ack_count > 0 && details_bytes <= DETAIL_BYTES_PER_FRAME);
     head.acked_bytes = connection->acked_bytes;
     memcpy(out + XD_FRAME_HEADER_BYTES, &head, sizeof head);
     memcpy(acks + head.ack_count, details, details_bytes);
@@ -214,6 +246,7 @@ bool answers_reply(struct shard *shard, net_id conn, uint16_t op, uint64_t corre
     uint32_t room = XD_FRAME_HEADER_BYTES + (uint32_t)sizeof(struct xd_reply_head) +
                     XD_DETAIL_BYTES_MAX + 8u + body_bytes;
     uint8_t *out = net_out_reserve(shard->net, conn, room);
+    XD_ASSERT(log_index <= log_durable_index(shard->log));
     if (out == NULL)
         return false;
     struct xd_reply_head head = {
@@ -235,6 +268,27 @@ bool answers_reply(struct shard *shard, net_id conn, uint16_t op, uint64_t corre
     return true;
 }
 
+uint8_t *answers_large(struct shard *shard, net_id conn)
+{
+    return net_large_room(shard->net, conn) ? net_large_acquire(shard->net) : NULL;
+}
+
+void answers_send_large(struct shard *shard, net_id conn, uint16_t op, uint64_t correlation,
+                        uint64_t log_index, uint8_t *large, uint32_t body_bytes)
+{
+    struct xd_reply_head head = {.log_index = log_index, .catalog_epoch = shard->catalog.epoch};
+    struct xd_frame frame = {.length = (uint32_t)sizeof head + body_bytes,
+                             .op = op,
+                             .version = 1,
+                             .flags = XD_FRAME_REPLY,
+                             .correlation = correlation};
+    XD_ASSERT(body_bytes <= net_large_bytes(shard->net) - ANSWERS_BODY_AT);
+    XD_ASSERT(log_index <= log_durable_index(shard->log));
+    xd_frame_encode(&frame, large);
+    memcpy(large + XD_FRAME_HEADER_BYTES, &head, sizeof head);
+    net_large_send(shard->net, conn, large, ANSWERS_BODY_AT + body_bytes);
+}
+
 int answers_refuse(struct shard *shard, const struct net_frame *frame, int status,
                    const char *detail)
 {
@@ -247,6 +301,7 @@ int answers_refuse(struct shard *shard, const struct net_frame *frame, int statu
 /* Writes one ready answer that is not an ack. False: no room. */
 static bool write_reply(struct shard *shard, const struct answer *answer)
 {
+    XD_ASSERT(answer->log_index > 0 && answer->log_index <= log_durable_index(shard->log));
     switch ((enum answer_kind)answer->kind) {
     case ANSWER_OPEN:
         return session_answer_open(shard, answer);
@@ -266,6 +321,7 @@ static bool write_reply(struct shard *shard, const struct answer *answer)
 static void connection_write(struct shard *shard, struct connection *connection)
 {
     struct list_node *node;
+    XD_ASSERT(connection->id != 0 && connection->dirty);
     while ((node = list_first(&connection->ready)) != NULL) {
         struct answer *answer = LIST_ELEMENT(node, struct answer, link);
         if (is_ack(answer)) {
@@ -282,6 +338,11 @@ static void connection_write(struct shard *shard, struct connection *connection)
     list_remove(&connection->dirty_link);
 }
 
+static bool is_duplicate(const struct answer *answer)
+{
+    return answer->kind == ANSWER_ACK && answer->ack.status == XD_DUPLICATE;
+}
+
 void answers_release(struct shard *shard)
 {
     struct list_node *node;
@@ -294,6 +355,7 @@ void answers_release(struct shard *shard)
         list_remove(node);
         answer_ready(shard, answer);
     }
+    uint64_t newest = 0; /* index of the newest answer released in this turn */
     bool reached = false;
     while ((node = list_first(&shard->waiting)) != NULL) {
         struct answer *answer = LIST_ELEMENT(node, struct answer, link);
@@ -302,10 +364,15 @@ void answers_release(struct shard *shard)
         if (!reached)
             env_crash_point(shard->env, ENV_CRASH_BLOCK_DURABLE);
         reached = true;
+        XD_ASSERT(shard->waiting_count > 0);
+        XD_ASSERT(answer->log_index >= newest || is_duplicate(answer));
+        newest = is_duplicate(answer) ? newest : answer->log_index;
         list_remove(node);
         shard->waiting_count--;
         answer_ready(shard, answer);
     }
+    XD_ASSERT(durable <= written && written <= log_last_index(shard->log));
+    XD_ASSERT(list_empty(&shard->waiting) == (shard->waiting_count == 0));
     for (node = list_first(&shard->dirty); node != NULL;) {
         struct connection *connection = LIST_ELEMENT(node, struct connection, dirty_link);
         node = list_next(&shard->dirty, node);
@@ -322,4 +389,5 @@ void answers_forget(struct shard *shard, struct connection *connection)
         connection->dirty = false;
         list_remove(&connection->dirty_link);
     }
+    XD_ASSERT(!list_linked(&connection->dirty_link));
 }

@@ -40,6 +40,7 @@ static int fold_control(struct shard *shard, const struct log_entry *entry, cons
 
 static int fold_records(struct shard *shard, const struct log_entry *entry, const char **ret_why)
 {
+    XD_ASSERT(entry->log_index > 0 && entry->batch->record_count > 0);
     int status = catalog_apply(&shard->catalog, entry->batch, ret_why);
     if (status == 0)
         status = session_apply(&shard->sessions, entry->batch, entry->log_index, ret_why);
@@ -51,6 +52,8 @@ static int fold_records(struct shard *shard, const struct log_entry *entry, cons
 int fold_entry(struct shard *shard, const struct log_entry *entry, char *why)
 {
     const char *reason = "";
+    XD_ASSERT(shard->stage == STAGE_OPENED || shard->stage >= STAGE_SERVING);
+    XD_ASSERT(shard->stage == STAGE_OPENED || entry->log_index <= log_durable_index(shard->log));
     int status = entry->batch->control_kind != 0 ? fold_control(shard, entry, &reason)
                                                  : fold_records(shard, entry, &reason);
     if (status < 0)
@@ -71,6 +74,7 @@ uint64_t fold_bytes_max(const struct shard_options *options)
 uint64_t fold_save(struct shard *shard, uint8_t *out, uint64_t out_bytes)
 {
     uint64_t bytes = catalog_save(&shard->catalog, out, out_bytes);
+    XD_ASSERT(bytes <= out_bytes && bytes % 8 == 0);
     bytes += session_save(&shard->sessions, out + bytes, out_bytes - bytes);
     XD_ASSERT(bytes <= out_bytes);
     return bytes;
@@ -102,7 +106,9 @@ int fold_append_control(struct shard *shard, enum control_kind kind, const void 
     int status = log_reserve(shard->log, control_bytes(body_bytes), &memory);
     if (status < 0)
         return status;
+    XD_ASSERT(((uintptr_t)memory & (XD_BATCH_ALIGN - 1)) == 0);
     control_encode(kind, body, body_bytes, shard->now_us, memory);
     *ret_index = log_append(shard->log);
+    XD_ASSERT(*ret_index == log_last_index(shard->log));
     return 0;
 }

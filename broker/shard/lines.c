@@ -12,6 +12,7 @@
 
 void lines_say(struct shard *shard, bool warning, const char *event, const char *text)
 {
+    XD_ASSERT(event != NULL && text != NULL);
     if (ring_free_count(&shard->lines_ring) == 0) {
         shard->lines_lost++;
         return;
@@ -26,6 +27,7 @@ bool shard_line_next(struct shard *shard, struct shard_line *ret_line)
 {
     if (ring_count(&shard->lines_ring) > 0) {
         *ret_line = shard->lines[ring_pop(&shard->lines_ring)];
+        XD_ASSERT(ret_line->event != NULL);
         return true;
     }
     if (shard->lines_lost == 0)
@@ -39,6 +41,14 @@ bool shard_line_next(struct shard *shard, struct shard_line *ret_line)
 static const char *sync_name(uint64_t sync)
 {
     return sync == LOG_SYNC_DSYNC ? "dsync" : "fdatasync";
+}
+
+/* Why a segment is gone. */
+static const char *drop_reason(uint64_t reason)
+{
+    static const char *const names[] = {"size", "age", "missing"};
+    XD_ASSERT(reason >= 1 && reason <= sizeof names / sizeof names[0]);
+    return names[reason - 1];
 }
 
 /* Keyed values of one news; true when an operator should look. */
@@ -62,13 +72,16 @@ static bool news_text(const struct log_news *news, char *text, size_t bytes)
     case LOG_NEWS_CHECKPOINT_FALLBACK:
         snprintf(text, bytes, "bad_generation=%" PRIu64, news->a);
         return true;
+    case LOG_NEWS_META_SLOT_DAMAGED:
+        snprintf(text, bytes, "file=meta slot=%" PRIu64 " kept_generation=%" PRIu64, news->a,
+                 news->b);
+        return true;
     case LOG_NEWS_SEGMENT_ROLLED:
         snprintf(text, bytes, "segment=%" PRIu64, news->a);
         return false;
     case LOG_NEWS_SEGMENT_DROPPED:
-        snprintf(text, bytes, "segment=%" PRIu64 " reason=%s", news->a,
-                 news->b == 1 ? "size" : "age");
-        return false;
+        snprintf(text, bytes, "segment=%" PRIu64 " reason=%s", news->a, drop_reason(news->b));
+        return news->b == 3; /* recycled after the last checkpoint, or lost: nobody can tell */
     case LOG_NEWS_CHECKPOINT:
         snprintf(text, bytes, "generation=%" PRIu64 " index=%" PRIu64 " bytes=%" PRIu64, news->a,
                  news->b, news->c);

@@ -5,7 +5,6 @@
  */
 #include "broker/shard/state.h"
 
-#include "wire/frame.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
@@ -37,21 +36,11 @@ void admin_view_of(struct shard *shard, struct admin_view *ret_view)
 static bool reply_json(struct shard *shard, net_id conn, uint64_t correlation, uint64_t log_index,
                        const char *json, uint32_t json_bytes)
 {
-    uint8_t *large = net_large_acquire(shard->net);
+    uint8_t *large = answers_large(shard, conn);
     if (large == NULL)
         return false;
-    struct xd_reply_head head = {.log_index = log_index, .catalog_epoch = shard->catalog.epoch};
-    struct xd_frame frame = {.length = (uint32_t)sizeof head + json_bytes,
-                             .op = XD_OP_ADMIN,
-                             .version = 1,
-                             .flags = XD_FRAME_REPLY,
-                             .correlation = correlation};
-    uint32_t bytes = XD_FRAME_HEADER_BYTES + frame.length;
-    XD_ASSERT(bytes <= net_large_bytes(shard->net));
-    xd_frame_encode(&frame, large);
-    memcpy(large + XD_FRAME_HEADER_BYTES, &head, sizeof head);
-    memcpy(large + XD_FRAME_HEADER_BYTES + sizeof head, json, json_bytes);
-    net_large_send(shard->net, conn, large, bytes);
+    memcpy(large + ANSWERS_BODY_AT, json, json_bytes);
+    answers_send_large(shard, conn, XD_OP_ADMIN, correlation, log_index, large, json_bytes);
     return true;
 }
 
@@ -61,6 +50,8 @@ bool admin_answer_config(struct shard *shard, const struct answer *answer)
     admin_view_of(shard, &view);
     uint32_t bytes =
         admin_render_entry(&view, &answer->config, shard->json, XD_ADMIN_REPLY_BYTES_MAX);
+    XD_ASSERT(answer->kind == ANSWER_CONFIG);
+    XD_ASSERT(bytes > 0 && bytes <= XD_ADMIN_REPLY_BYTES_MAX);
     return reply_json(shard, answer->conn, answer->correlation, answer->log_index, shard->json,
                       bytes);
 }
@@ -83,7 +74,7 @@ static int change(struct shard *shard, const struct net_frame *frame,
         return answers_refuse(shard, frame, status, xd_status_text(status));
     const char *why = "";
     status = catalog_take(&shard->catalog, entry, answer.log_index, &why);
-    XD_ASSERT(status == 0);
+    XD_ASSERT(status == 0 && shard->catalog.pending_index == answer.log_index);
     answers_wait(shard, &answer);
     return 0;
 }
@@ -104,6 +95,7 @@ int on_admin(struct shard *shard, const struct net_frame *frame)
     status = admin_run(&view, &request, shard->json, XD_ADMIN_REPLY_BYTES_MAX, &result, detail);
     if (status < 0)
         return answers_refuse(shard, frame, status, detail);
+    XD_ASSERT(result.append || result.json_bytes <= XD_ADMIN_REPLY_BYTES_MAX);
     if (result.append)
         return change(shard, frame, &result.entry);
     return reply_json(shard, frame->conn, frame->head.correlation, log_durable_index(shard->log),

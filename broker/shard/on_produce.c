@@ -8,7 +8,9 @@
  * room unused and become an ack with the field and the next step. No room (memory tail, undurable
  * window, answers): the frame stalls and its connection reads no further, which is the
  * back-pressure that producers feel; after options.stall_ms the batch is refused with the reason
- * instead, so that no client waits for ever. Where the frame stands is kept in its connection.
+ * instead, at once and ahead of answers that wait for the disk, so that no client waits for ever.
+ * What is pipelined behind it in its chain is then out of sequence. Where the frame stands is kept
+ * in its connection.
  */
 #include "broker/shard/state.h"
 
@@ -53,7 +55,12 @@ static void queue_ack(struct shard *shard, const struct arrival *arrival, const 
         if (xd_status_class(ack->status) == XD_CLASS_BACKOFF)
             answer.ack.retry_after_ms = 100;
     }
-    arrival->connection->unanswered_bytes += arrival->stride;
+    struct connection *connection = arrival->connection;
+    XD_ASSERT(arrival->stride % XD_BATCH_ALIGN == 0);
+    XD_ASSERT(arrival->stride >= arrival->header.batch_bytes);
+    XD_ASSERT(connection->unanswered_bytes == 0 ||
+              connection->unanswered_bytes + arrival->stride <= shard->options.connection_bytes);
+    connection->unanswered_bytes += arrival->stride;
     answers_wait(shard, &answer);
 }
 
@@ -73,13 +80,17 @@ static void count_refusal(struct shard *shard, int status)
     counters_add(&shard->counters, counter, 1);
 }
 
-/* A refusal rests on everything staged so far, because the verdict looked at it. */
+/* A refusal rests on everything staged so far, because the verdict looked at it. One of class
+ * BACKOFF says nothing of what is staged: it rests on nothing and leaves at once, however long the
+ * next flush takes. */
 static int refuse(struct shard *shard, const struct arrival *arrival, int status,
                   uint64_t resume_sequence, const char *detail)
 {
-    struct xd_ack ack = {.status = status, .resume_sequence = resume_sequence};
+    bool later = xd_status_class(status) == XD_CLASS_BACKOFF;
+    struct xd_ack ack = {.status = status, .resume_sequence = later ? 0 : resume_sequence};
+    XD_ASSERT(status < 0);
     count_refusal(shard, status);
-    queue_ack(shard, arrival, &ack, log_last_index(shard->log), detail);
+    queue_ack(shard, arrival, &ack, later ? 0 : log_last_index(shard->log), detail);
     return 0;
 }
 
@@ -91,17 +102,19 @@ static int refuse_field(struct shard *shard, const struct arrival *arrival, int 
     return refuse(shard, arrival, status, 0, detail);
 }
 
-/* Not now; refused once the frame has waited for options.stall_ms. */
+/* Not now; refused once the frame has waited for options.stall_ms, and then so is every further
+ * batch of the frame that finds no room: a frame waits once, not once for each chain in it. */
 static int wait_for_room(struct shard *shard, struct arrival *arrival, int status,
-                         uint64_t resume_sequence, const char *reason)
+                         const char *reason)
 {
     struct connection *connection = arrival->connection;
+    XD_ASSERT(xd_status_class(status) == XD_CLASS_BACKOFF);
+    XD_ASSERT(connection->stalled_since_ns <= shard->now_ns);
     if (connection->stalled_since_ns == 0)
         connection->stalled_since_ns = shard->now_ns;
     if (shard->now_ns - connection->stalled_since_ns < shard->options.stall_ms * 1000000ull)
         return -EAGAIN;
-    connection->stalled_since_ns = 0;
-    return refuse(shard, arrival, status, resume_sequence, reason);
+    return refuse(shard, arrival, status, 0, reason);
 }
 
 /* ---- verdicts ------------------------------------------------------------------------------ */
@@ -112,6 +125,7 @@ static int check_route(struct shard *shard, const struct arrival *arrival, const
     const struct xd_batch_header *header = &arrival->header;
     const struct partition *partition = catalog_partition(&shard->catalog, header->partition);
     const struct channel *channel = session_channel(&shard->sessions, header->producer_id);
+    XD_ASSERT(partition == NULL || partition->durable <= partition->appended);
     if (channel == NULL) {
         *ret_detail = "producer_id: no such channel; open a producer first";
         return XD_PRODUCER_UNKNOWN;
@@ -138,6 +152,7 @@ static int answer_verdict(struct shard *shard, const struct arrival *arrival,
         return refuse(shard, arrival, verdict->status, verdict->resume_sequence,
                       xd_status_text(verdict->status));
     XD_ASSERT(verdict->status == XD_DUPLICATE);
+    XD_ASSERT(arrival->header.last_sequence <= verdict->resume_sequence);
     counters_add(&shard->counters, COUNTER_duplicates_recognised, 1);
     struct xd_ack ack = {.status = XD_DUPLICATE, .base_offset = verdict->base_offset};
     queue_ack(shard, arrival, &ack, verdict->log_index, "");
@@ -173,6 +188,8 @@ static void append(struct shard *shard, const struct arrival *arrival,
                    struct xd_batch_header *batch)
 {
     struct partition *partition = catalog_partition(&shard->catalog, batch->partition);
+    XD_ASSERT(partition != NULL && partition->durable <= partition->appended);
+    XD_ASSERT(batch->producer_id == arrival->header.producer_id);
     batch->base_offset = partition->appended;
     batch->append_time_us =
         shard->now_us > partition->append_time_us ? shard->now_us : partition->append_time_us;
@@ -201,7 +218,7 @@ static int take_batch(struct shard *shard, struct arrival *arrival)
         return refuse(shard, arrival, status, 0, text);
     struct session_verdict verdict = session_check(&shard->sessions, header);
     if (verdict.status == XD_THROTTLED)
-        return wait_for_room(shard, arrival, XD_THROTTLED, verdict.resume_sequence,
+        return wait_for_room(shard, arrival, XD_THROTTLED,
                              "all chains are in use; raise produce.chains_max");
     if (verdict.status != 0)
         return answer_verdict(shard, arrival, &verdict);
@@ -209,13 +226,14 @@ static int take_batch(struct shard *shard, struct arrival *arrival)
     uint8_t *memory;
     status = log_reserve(shard->log, header->batch_bytes, &memory);
     if (status == XD_THROTTLED)
-        return wait_for_room(shard, arrival, status, verdict.resume_sequence,
-                             log_throttle_reason(shard->log));
+        return wait_for_room(shard, arrival, status, log_throttle_reason(shard->log));
     if (status < 0)
         return refuse(shard, arrival, status, verdict.resume_sequence, xd_status_text(status));
+    XD_ASSERT(((uintptr_t)memory & (XD_BATCH_ALIGN - 1)) == 0);
     arrival->connection->stalled_since_ns = 0;
     net_frame_copy(arrival->frame, arrival->at, memory, header->batch_bytes);
     struct xd_batch_header *batch = (struct xd_batch_header *)(void *)memory;
+    XD_ASSERT(memcmp(batch, header, sizeof *header) == 0);
     char detail[XD_DETAIL_BYTES_MAX] = "";
     status = check_body(shard, batch, detail);
     if (status < 0)
@@ -230,6 +248,7 @@ static int take_batch(struct shard *shard, struct arrival *arrival)
 static bool arrival_next(struct arrival *arrival, uint32_t at)
 {
     const struct net_frame *frame = arrival->frame;
+    XD_ASSERT(at <= frame->head.length && at % XD_BATCH_ALIGN == 0);
     uint32_t left = frame->head.length - at;
     if (left < XD_BATCH_HEADER_BYTES)
         return false;
@@ -253,6 +272,8 @@ int on_produce(struct shard *shard, const struct net_frame *frame)
     struct connection *connection = shard_connection(shard, frame->conn);
     struct xd_produce_head head;
     const char *field = "";
+    XD_ASSERT(connection != NULL && connection->greeted);
+    XD_ASSERT((connection->produce_count == 0) == (connection->produce_at == 0));
     if (frame->head.length < sizeof head)
         return -ECONNABORTED;
     uint8_t fixed[sizeof head];
@@ -272,7 +293,6 @@ int on_produce(struct shard *shard, const struct net_frame *frame)
         if (over_credit || !answers_room(shard) || take_batch(shard, &arrival) == -EAGAIN)
             return -EAGAIN;
         at += arrival.stride;
-        connection->stalled_since_ns = 0;
         connection->produce_at = at;
         connection->produce_count++;
     }
@@ -282,6 +302,7 @@ int on_produce(struct shard *shard, const struct net_frame *frame)
     if (channel != NULL && shard->holders[channel->number - 1] == frame->conn &&
         head.low > channel->low)
         channel->low = head.low;
+    connection->stalled_since_ns = 0;
     connection->produce_at = 0;
     connection->produce_count = 0;
     return 0;

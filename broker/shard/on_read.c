@@ -3,10 +3,12 @@
  * READ: batches of one partition, as stored.
  *
  * Normal path: the seek becomes an offset, log_read copies whole batches behind the reply's head
- * into a large buffer, which is sent. Other paths of a request, all kept as a waiter: at the end
- * parked at its partition until data is durable there or the long poll ends on disk       until the
- * log's read has finished, then tried again no buffer     tried again next turn A slow reader holds
- * a large buffer only while its own send lasts; it never holds the memory tail.
+ * into a large buffer, which is sent. Other paths of a request, all kept as a waiter:
+ *   at the end    parked at its partition until data is durable there or the long poll ends
+ *   on disk       with the log, which gives it back when its block has come
+ *   no buffer     tried again next turn; the same when its connection has its share of them
+ * A slow reader holds large buffers only while its own sends last; it never holds the memory tail,
+ * and what was read from disk for it no longer than until there is a buffer for somebody.
  */
 #include "broker/shard/state.h"
 
@@ -24,10 +26,10 @@
 /* READ requests that one connection may have waiting. */
 #define WAITERS_PER_CONNECTION 256u
 
-#define REPLY_BYTES                                                                                \
-    (XD_FRAME_HEADER_BYTES + sizeof(struct xd_reply_head) + sizeof(struct xd_read_reply))
+/* Where the batches begin in a large buffer, in bytes. */
+#define BATCHES_AT (ANSWERS_BODY_AT + (uint32_t)sizeof(struct xd_read_reply))
 
-static_assert(REPLY_BYTES % 8 == 0, "batches start aligned");
+static_assert(BATCHES_AT % 8 == 0, "batches start aligned");
 
 uint64_t readers_bytes_needed(const struct shard_options *options)
 {
@@ -51,7 +53,6 @@ int readers_init(struct shard *shard)
     for (uint32_t i = 0; i < options->partitions_max; i++)
         list_init(&shard->parked[i]);
     list_init(&shard->runnable);
-    list_init(&shard->on_disk);
     timers_init(&shard->timers, heap, options->waiters_max);
     return 0;
 }
@@ -61,6 +62,7 @@ static void waiter_free(struct shard *shard, struct waiter *waiter)
     struct connection *connection = shard_connection(shard, waiter->conn);
     if (list_linked(&waiter->link))
         list_remove(&waiter->link);
+    log_wait_cancel(shard->log, &waiter->disk);
     timers_cancel(&shard->timers, &waiter->timer);
     if (connection != NULL)
         connection->waiters--;
@@ -95,25 +97,18 @@ static bool reply_empty(struct shard *shard, const struct waiter *waiter, int st
                          &reply, bounds ? (uint32_t)sizeof reply : 0);
 }
 
+/* Sends what begins at large + BATCHES_AT. */
 static void reply_batches(struct shard *shard, const struct waiter *waiter, uint8_t *large,
                           uint32_t batches_bytes, uint64_t next_offset)
 {
-    struct xd_reply_head head = {.log_index = log_durable_index(shard->log),
-                                 .catalog_epoch = shard->catalog.epoch};
     struct xd_read_reply reply;
     fill_reply(shard, waiter, &reply);
     reply.next_offset = next_offset;
     reply.batches_bytes = batches_bytes;
-    struct xd_frame frame = {.length =
-                                 (uint32_t)REPLY_BYTES - XD_FRAME_HEADER_BYTES + batches_bytes,
-                             .op = XD_OP_READ,
-                             .version = 1,
-                             .flags = XD_FRAME_REPLY,
-                             .correlation = waiter->correlation};
-    xd_frame_encode(&frame, large);
-    memcpy(large + XD_FRAME_HEADER_BYTES, &head, sizeof head);
-    memcpy(large + XD_FRAME_HEADER_BYTES + sizeof head, &reply, sizeof reply);
-    net_large_send(shard->net, waiter->conn, large, (uint32_t)REPLY_BYTES + batches_bytes);
+    memcpy(large + ANSWERS_BODY_AT, &reply, sizeof reply);
+    answers_send_large(shard, waiter->conn, XD_OP_READ, waiter->correlation,
+                       log_durable_index(shard->log), large,
+                       (uint32_t)sizeof reply + batches_bytes);
 }
 
 /* ---- serving ------------------------------------------------------------------------------- */
@@ -163,34 +158,28 @@ static void park(struct shard *shard, struct waiter *waiter)
     }
 }
 
-/* One attempt for a waiter that is in no list. It is freed or in a list again afterwards. */
-static void serve(struct shard *shard, struct waiter *waiter)
+/* One attempt for a waiter that is in no list, with a large buffer. It is freed or waits again
+ * afterwards. True: the buffer was sent. */
+static bool serve(struct shard *shard, struct waiter *waiter, uint8_t *large)
 {
-    uint8_t *large = net_large_acquire(shard->net);
-    if (large == NULL) {
-        list_push_back(&shard->runnable, &waiter->link);
-        return;
-    }
-    uint8_t *batches = large + REPLY_BYTES;
-    uint32_t room = net_large_bytes(shard->net) - (uint32_t)REPLY_BYTES;
+    uint8_t *batches = large + BATCHES_AT;
+    uint32_t room = net_large_bytes(shard->net) - BATCHES_AT;
     uint64_t next = waiter->offset;
     int bytes = log_read(shard->log, waiter->partition, waiter->offset, batches, room, &next);
     if (bytes > 0) {
         uint32_t skipped = skip_before(batches, (uint32_t)bytes, waiter->time_us, &waiter->offset);
         if (skipped == (uint32_t)bytes) {
-            net_large_release(shard->net, large);
             list_push_front(&shard->runnable, &waiter->link);
-            return;
+            return false;
         }
         memmove(batches, batches + skipped, skipped > 0 ? (uint32_t)bytes - skipped : 0);
         uint32_t given = cut_to(batches, (uint32_t)bytes - skipped, waiter->bytes_max, &next);
         reply_batches(shard, waiter, large, given, next);
         waiter_free(shard, waiter);
-        return;
+        return true;
     }
-    net_large_release(shard->net, large);
     if (bytes == -EAGAIN) {
-        list_push_back(&shard->on_disk, &waiter->link);
+        log_wait(shard->log, &waiter->disk, waiter->partition, waiter->offset);
     } else if (bytes == 0 && waiter->deadline_ns > shard->now_ns) {
         park(shard, waiter);
     } else if (reply_empty(shard, waiter, bytes == 0 ? XD_END : bytes)) {
@@ -198,6 +187,20 @@ static void serve(struct shard *shard, struct waiter *waiter)
     } else {
         list_push_back(&shard->runnable, &waiter->link);
     }
+    return false;
+}
+
+/* The next waiter to serve, in no list; NULL when there is none. Those whose block has come from
+ * disk and the others take turns. */
+static struct waiter *take_next(struct shard *shard, uint32_t turn)
+{
+    struct log_wait *disk = NULL;
+    if (turn % 2 == 0 || list_empty(&shard->runnable))
+        disk = log_wait_next(shard->log);
+    if (disk != NULL)
+        return LIST_ELEMENT(&disk->link, struct waiter, disk.link);
+    struct list_node *node = list_pop_front(&shard->runnable);
+    return node != NULL ? LIST_ELEMENT(node, struct waiter, link) : NULL;
 }
 
 void readers_wake(struct shard *shard, uint32_t partition)
@@ -213,21 +216,25 @@ void readers_turn(struct shard *shard)
     while ((timer = timers_pop(&shard->timers, shard->now_ns)) != NULL) {
         struct waiter *waiter = pool_at(&shard->waiters, (uint32_t)timer->token);
         XD_ASSERT(waiter != NULL);
+        if (!list_linked(&waiter->link))
+            continue; /* its data is there: it comes from disk */
         list_remove(&waiter->link);
         list_push_back(&shard->runnable, &waiter->link);
     }
-    struct list_node *node;
-    if (log_reads_finished(shard->log) != shard->reads_seen) {
-        shard->reads_seen = log_reads_finished(shard->log);
-        while ((node = list_pop_front(&shard->on_disk)) != NULL)
-            list_push_back(&shard->runnable, node);
-    }
+    uint8_t *large = NULL;
     for (uint32_t i = 0; i < SERVED_PER_TURN; i++) {
-        node = list_pop_front(&shard->runnable);
-        if (node == NULL)
+        if (large == NULL)
+            large = net_large_acquire(shard->net);
+        struct waiter *waiter = large != NULL ? take_next(shard, i) : NULL;
+        if (waiter == NULL)
             break;
-        serve(shard, LIST_ELEMENT(node, struct waiter, link));
+        if (!net_large_room(shard->net, waiter->conn))
+            list_push_back(&shard->runnable, &waiter->link);
+        else if (serve(shard, waiter, large))
+            large = NULL;
     }
+    if (large != NULL)
+        net_large_release(shard->net, large);
 }
 
 void readers_forget(struct shard *shard, net_id conn)
@@ -242,7 +249,7 @@ void readers_forget(struct shard *shard, net_id conn)
 uint64_t readers_deadline_ns(const struct shard *shard)
 {
     uint64_t deadline = timers_next_ns(&shard->timers);
-    if (!list_empty(&shard->runnable)) {
+    if (!list_empty(&shard->runnable) || log_wait_over(shard->log)) {
         uint64_t soon = shard->now_ns + 1000000; /* buffers come back with sends, in about this */
         deadline = soon < deadline ? soon : deadline;
     }

@@ -12,14 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Chains that an open is told of; they fit one output chunk. */
-#define OPEN_CHAINS_MAX 512u
+/* An open with more chains than this is answered through a large buffer. */
+#define OPEN_CHAINS_SMALL 512u
 
 static_assert(XD_FRAME_HEADER_BYTES + sizeof(struct xd_reply_head) + XD_DETAIL_BYTES_MAX + 8 +
                       sizeof(struct xd_open_reply) +
-                      OPEN_CHAINS_MAX * sizeof(struct xd_open_chain) <=
+                      OPEN_CHAINS_SMALL * sizeof(struct xd_open_chain) <=
                   16384,
-              "an open's reply fits the smallest output chunk");
+              "a small open's reply fits the smallest output chunk");
+static_assert(ANSWERS_BODY_AT + sizeof(struct xd_open_reply) +
+                      XD_PARTITIONS_MAX * sizeof(struct xd_open_chain) <=
+                  XD_FRAME_BYTES_DEFAULT_MAX,
+              "the largest open's reply fits the smallest large buffer");
 
 int on_hello(struct shard *shard, const struct net_frame *frame)
 {
@@ -63,8 +67,10 @@ int on_hello(struct shard *shard, const struct net_frame *frame)
         return -EAGAIN;
     if (status < 0)
         return -ECONNABORTED;
+    struct connection *connection = shard_connection(shard, frame->conn);
+    XD_ASSERT(connection != NULL);
     net_admit(shard->net, frame->conn);
-    shard_connection(shard, frame->conn)->greeted = true;
+    connection->greeted = true;
     return 0;
 }
 
@@ -79,6 +85,7 @@ int on_ping(struct shard *shard, const struct net_frame *frame)
 
 static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
 {
+    XD_ASSERT(((uintptr_t)at & 7u) == 0 && bytes % 8 == 0);
     memcpy(at, data, bytes);
     return at + bytes;
 }
@@ -121,30 +128,23 @@ int on_catalog(struct shard *shard, const struct net_frame *frame)
         return -ECONNABORTED;
     if (catalog->pending_index > log_durable_index(shard->log))
         return -EAGAIN; /* the newest entry is not durable: soon */
-    uint8_t *large = net_large_acquire(shard->net);
+    uint8_t *large = answers_large(shard, frame->conn);
     if (large == NULL)
         return -EAGAIN;
 
-    struct xd_reply_head head = {.log_index = catalog->pending_index,
-                                 .catalog_epoch = catalog->epoch};
     struct xd_catalog_reply reply = {.epoch = catalog->epoch,
                                      .topic_count = catalog->topic_count,
                                      .facility_count = catalog->facility_count,
                                      .placement_count =
                                          catalog->topic_count * (catalog->facility_count + 1)};
-    uint8_t *at = large + XD_FRAME_HEADER_BYTES;
-    at = put(at, &head, sizeof head);
-    at = put(at, &reply, sizeof reply);
-    at = put_rows(catalog, at);
-    XD_ASSERT((uint32_t)(at - large) <= net_large_bytes(shard->net));
-
-    struct xd_frame out = {.length = (uint32_t)(at - large) - XD_FRAME_HEADER_BYTES,
-                           .op = XD_OP_CATALOG,
-                           .version = 1,
-                           .flags = XD_FRAME_REPLY,
-                           .correlation = frame->head.correlation};
-    xd_frame_encode(&out, large);
-    net_large_send(shard->net, frame->conn, large, (uint32_t)(at - large));
+    uint8_t *body = large + ANSWERS_BODY_AT;
+    uint8_t *end = put_rows(catalog, put(body, &reply, sizeof reply));
+    XD_ASSERT((uint64_t)(end - body) ==
+              sizeof reply + reply.topic_count * sizeof(struct xd_catalog_topic) +
+                  reply.facility_count * sizeof(struct xd_catalog_facility) +
+                  reply.placement_count * sizeof(struct xd_catalog_placement));
+    answers_send_large(shard, frame->conn, XD_OP_CATALOG, frame->head.correlation,
+                       catalog->pending_index, large, (uint32_t)(end - body));
     return 0;
 }
 
@@ -154,6 +154,8 @@ int on_catalog(struct shard *shard, const struct net_frame *frame)
 static void hold(struct shard *shard, uint32_t channel, net_id conn)
 {
     net_id *holder = &shard->holders[channel - 1];
+    XD_ASSERT(channel >= 1 && channel <= shard->sessions.channel_count);
+    XD_ASSERT(shard_connection(shard, conn) != NULL);
     if (*holder != 0 && *holder != conn)
         counters_add(&shard->counters, COUNTER_producers_fenced, 1);
     *holder = conn;
@@ -210,29 +212,66 @@ int on_open(struct shard *shard, const struct net_frame *frame)
     return 0;
 }
 
+static struct xd_open_reply open_fixed(const struct channel *channel, uint32_t chain_count)
+{
+    XD_ASSERT(channel->applied_producer_epoch > 0);
+    XD_ASSERT(chain_count == 0 || channel->last_sequence > 0);
+    return (struct xd_open_reply){.producer_id = channel->number,
+                                  .producer_epoch = channel->applied_producer_epoch,
+                                  .channel_epoch = channel->applied_channel_epoch,
+                                  .facility = channel->facility,
+                                  .chain_count = chain_count,
+                                  .last_sequence = channel->last_sequence};
+}
+
+/* The usual case: few chains, in the connection's output chunk. */
+static bool open_reply(struct shard *shard, const struct answer *answer,
+                       const struct channel *channel)
+{
+    struct {
+        struct xd_open_reply fixed;
+        struct xd_open_chain chains[OPEN_CHAINS_SMALL];
+    } body;
+    XD_ASSERT(channel->chain_count <= OPEN_CHAINS_SMALL);
+    uint32_t count = session_chains(&shard->sessions, channel, body.chains, OPEN_CHAINS_SMALL);
+    body.fixed = open_fixed(channel, count);
+    return answers_reply(shard, answer->conn, XD_OP_PRODUCER_OPEN, answer->correlation, 0,
+                         answer->log_index, "", &body,
+                         (uint32_t)(sizeof body.fixed + count * sizeof body.chains[0]));
+}
+
+/* As many chains as a channel can have: they are written where they are sent from. */
+static bool open_reply_large(struct shard *shard, const struct answer *answer,
+                             const struct channel *channel)
+{
+    uint8_t *large = answers_large(shard, answer->conn);
+    if (large == NULL)
+        return false;
+    uint32_t room = net_large_bytes(shard->net) - ANSWERS_BODY_AT;
+    struct xd_open_reply *fixed = (struct xd_open_reply *)(void *)(large + ANSWERS_BODY_AT);
+    struct xd_open_chain *chains = (struct xd_open_chain *)(void *)(fixed + 1);
+    uint32_t chains_max = (uint32_t)((room - sizeof *fixed) / sizeof *chains);
+    XD_ASSERT(channel->chain_count <= chains_max);
+    uint32_t count = session_chains(&shard->sessions, channel, chains, chains_max);
+    *fixed = open_fixed(channel, count);
+    answers_send_large(shard, answer->conn, XD_OP_PRODUCER_OPEN, answer->correlation,
+                       answer->log_index, large,
+                       (uint32_t)(sizeof *fixed + count * sizeof *chains));
+    return true;
+}
+
 bool session_answer_open(struct shard *shard, const struct answer *answer)
 {
     const struct channel *channel = session_channel(&shard->sessions, answer->channel);
     XD_ASSERT(channel != NULL && channel->applied_channel_epoch != 0);
+    XD_ASSERT(answer->kind == ANSWER_OPEN);
     if (shard->holders[channel->number - 1] != answer->conn)
         return answers_reply(shard, answer->conn, XD_OP_PRODUCER_OPEN, answer->correlation,
                              XD_FENCED, answer->log_index,
                              "the channel was opened again while this open was being written", NULL,
                              0);
-    struct {
-        struct xd_open_reply fixed;
-        struct xd_open_chain chains[OPEN_CHAINS_MAX];
-    } body;
-    uint32_t count = session_chains(&shard->sessions, channel, body.chains, OPEN_CHAINS_MAX);
-    body.fixed = (struct xd_open_reply){.producer_id = channel->number,
-                                        .producer_epoch = channel->applied_producer_epoch,
-                                        .channel_epoch = channel->applied_channel_epoch,
-                                        .facility = channel->facility,
-                                        .chain_count = count,
-                                        .last_sequence = channel->last_sequence};
-    return answers_reply(shard, answer->conn, XD_OP_PRODUCER_OPEN, answer->correlation, 0,
-                         answer->log_index, "", &body,
-                         (uint32_t)(sizeof body.fixed + count * sizeof body.chains[0]));
+    return channel->chain_count <= OPEN_CHAINS_SMALL ? open_reply(shard, answer, channel)
+                                                     : open_reply_large(shard, answer, channel);
 }
 
 int on_close(struct shard *shard, const struct net_frame *frame)
@@ -253,6 +292,7 @@ int on_close(struct shard *shard, const struct net_frame *frame)
                               "producer_id: not open on this connection");
     if (!answers_room(shard))
         return -EAGAIN;
+    XD_ASSERT(channel->applied_producer_epoch <= request.producer_epoch);
     shard->holders[channel->number - 1] = 0;
     struct answer answer = {.kind = ANSWER_CLOSE,
                             .conn = frame->conn,

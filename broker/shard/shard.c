@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The shard's life and its turn. What a turn does with a frame is in the on_*.c files.
+ * The shard's turn and its end. How it comes to serve is in start.c, what a turn does with a frame
+ * in the on_*.c files.
  *
- * Start: memory is carved, the log opened, its checkpoint loaded and its tail folded; then the
- * start-up topics are appended to a new log; then addresses are bound. Turn: events, frames, block,
- * fold, answers, readers, sends; see shard_turn. Stop: no new connections; what is in flight
- * becomes durable and is answered; the log is marked. Fence: shard_turn returns the status; nothing
- * has been acknowledged since.
+ * Turn: events, frames, block, fold, answers, readers, sends; see shard_turn. Stop: no new
+ * connections; what is in flight becomes durable and is answered; the log is marked. Fence:
+ * shard_turn returns the status; nothing has been acknowledged since.
  */
 #include "broker/shard/shard.h"
 
@@ -24,44 +23,6 @@
 /* How long connections get for their last answers after shard_stop, in ns. */
 #define DRAIN_NS 5000000000ull
 
-void shard_options_init(struct shard_options *options)
-{
-    memset(options, 0, sizeof *options);
-    log_options_init(&options->log);
-    net_options_init(&options->net);
-    options->sessions = (struct session_options){.channels_max = 4096, .chains_max = 8192};
-    options->facilities_max = 1024;
-    options->partitions_max = 16384;
-    options->acks_max = 65536;
-    options->waiters_max = 4096;
-    options->connection_bytes = 8u * 1024 * 1024;
-    options->stall_ms = 2000;
-    options->default_durability = XD_DURABILITY_FSYNC;
-    options->version = "";
-    options->commit = "";
-    options->config_json = "{}";
-}
-
-/* What the modules are given follows from the shard's own limits. */
-static struct shard_options derived(const struct shard_options *options)
-{
-    struct shard_options all = *options;
-    all.log.partitions_max = options->partitions_max;
-    all.log.checkpoint_bytes_max = fold_bytes_max(options);
-    return all;
-}
-
-uint64_t shard_bytes_needed(const struct shard_options *options)
-{
-    struct shard_options all = derived(options);
-    return sizeof(struct shard) + log_bytes_needed(&all.log) + net_bytes_needed(&all.net) +
-           catalog_bytes_needed(all.facilities_max, all.partitions_max) +
-           session_bytes_needed(&all.sessions) + answers_bytes_needed(&all) +
-           readers_bytes_needed(&all) + SHARD_EVENTS_MAX * sizeof(struct env_event) +
-           XD_BATCH_RAW_BYTES_MAX + XD_ADMIN_REPLY_BYTES_MAX +
-           SHARD_LINES * sizeof(struct shard_line) + 16 * 4096;
-}
-
 /* ---- connections --------------------------------------------------------------------------- */
 
 struct connection *shard_connection(struct shard *shard, net_id conn)
@@ -73,7 +34,8 @@ struct connection *shard_connection(struct shard *shard, net_id conn)
 static void connection_open(struct shard *shard, net_id conn)
 {
     struct connection *connection = &shard->connections[net_slot(conn)];
-    XD_ASSERT(connection->id == 0);
+    XD_ASSERT(connection->id == 0 && conn != 0);
+    XD_ASSERT(net_slot(conn) <= shard->options.net.connections_max);
     memset(connection, 0, sizeof *connection);
     connection->id = conn;
     list_init(&connection->ready);
@@ -90,7 +52,20 @@ static void connection_gone(struct shard *shard, net_id conn)
     for (uint32_t i = 0; i < shard->sessions.channel_count; i++)
         if (shard->holders[i] == conn)
             shard->holders[i] = 0;
+    XD_ASSERT(connection->waiters == 0 && list_empty(&connection->ready));
     connection->id = 0;
+}
+
+/* Whether every channel is held by a connection that is there and has said HELLO, or by none. */
+static bool holders_there(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->sessions.channel_count; i++) {
+        net_id conn = shard->holders[i];
+        if (conn != 0 &&
+            (shard_connection(shard, conn) == NULL || !shard_connection(shard, conn)->greeted))
+            return false;
+    }
+    return true;
 }
 
 static void take_net_news(struct shard *shard)
@@ -101,6 +76,7 @@ static void take_net_news(struct shard *shard)
         if (news.kind == NET_NEWS_ACCEPTED) {
             connection_open(shard, (net_id)news.a);
         } else if (news.kind == NET_NEWS_CLOSED) {
+            XD_ASSERT(news.b < NET_CLOSE_REASON_COUNT);
             connection_gone(shard, (net_id)news.a);
             if (news.b == NET_CLOSE_PEER || news.b == NET_CLOSE_ERROR)
                 continue;
@@ -111,146 +87,6 @@ static void take_net_news(struct shard *shard)
             lines_say(shard, true, "connection_refused", "reason=connections_max");
         }
     }
-}
-
-/* ---- open ---------------------------------------------------------------------------------- */
-
-static int init_tables(struct shard *shard)
-{
-    struct arena *arena = &shard->arena;
-    arena_budget(arena, "shard");
-    shard->events = arena_alloc(arena, SHARD_EVENTS_MAX * sizeof(struct env_event), 64);
-    shard->scratch = arena_alloc(arena, XD_BATCH_RAW_BYTES_MAX, 4096);
-    shard->json = arena_alloc(arena, XD_ADMIN_REPLY_BYTES_MAX, 4096);
-    shard->lines = arena_alloc(arena, SHARD_LINES * sizeof(struct shard_line), 64);
-    if (shard->events == NULL || shard->scratch == NULL || shard->json == NULL ||
-        shard->lines == NULL)
-        return -ENOMEM;
-    ring_init(&shard->lines_ring, SHARD_LINES);
-    int status = catalog_init(&shard->catalog, arena, shard->options.facilities_max,
-                              shard->options.partitions_max);
-    if (status == 0)
-        status =
-            session_init(&shard->sessions, arena, &shard->options.sessions, env_rand64(shard->env));
-    if (status == 0)
-        status = answers_init(shard);
-    if (status == 0)
-        status = readers_init(shard);
-    if (status == 0)
-        status = net_init(shard->env, arena, &shard->counters, &shard->options.net, &shard->net);
-    return status;
-}
-
-int shard_open(struct env *env, void *memory, uint64_t memory_bytes,
-               const struct shard_options *options, struct shard **ret_shard, char *why)
-{
-    struct arena arena;
-    arena_init(&arena, memory, memory_bytes);
-    struct shard *shard = arena_alloc(&arena, sizeof *shard, 64);
-    if (shard == NULL) {
-        snprintf(why, XD_DETAIL_BYTES_MAX, "memory: %" PRIu64 " bytes are too few", memory_bytes);
-        return -ENOMEM;
-    }
-    memset(shard, 0, sizeof *shard);
-    shard->arena = arena;
-    shard->env = env;
-    shard->options = derived(options);
-    *ret_shard = shard;
-
-    int status = init_tables(shard);
-    if (status < 0) {
-        snprintf(why, XD_DETAIL_BYTES_MAX, "memory: the budgets do not fit %" PRIu64 " bytes",
-                 memory_bytes);
-        return status;
-    }
-    const uint8_t *state;
-    uint64_t state_bytes;
-    status = log_open(env, &shard->arena, &shard->counters, &shard->options.log, &shard->log,
-                      &state, &state_bytes, why);
-    if (status == 0 && state != NULL)
-        status = fold_load(shard, state, state_bytes, why);
-    return status;
-}
-
-/* Entries folded per step, so that progress can be told. */
-#define RECOVER_ENTRIES 4096
-
-int shard_recover_step(struct shard *shard, char *why)
-{
-    XD_ASSERT(shard->stage == STAGE_OPENED);
-    struct log_entry entry;
-    for (uint32_t i = 0; i < RECOVER_ENTRIES; i++) {
-        int status = log_recover_next(shard->log, &entry, why);
-        if (status < 0)
-            return status;
-        if (status == 1) {
-            status = fold_entry(shard, &entry, why);
-            if (status < 0)
-                return status;
-            continue;
-        }
-        status = log_recover_end(shard->log, why);
-        if (status < 0)
-            return status;
-        arena_seal(&shard->arena);
-        shard->ready_ns = env_now_mono_ns(shard->env);
-        shard->stage = STAGE_RECOVERED;
-        lines_take_news(shard);
-        return 0;
-    }
-    return 1;
-}
-
-uint32_t shard_recover_percent(const struct shard *shard)
-{
-    return shard->stage == STAGE_OPENED ? log_recover_percent(shard->log) : 100;
-}
-
-/* Topics of a new data folder. They become durable with the first block. */
-static int make_topics(struct shard *shard, char *why)
-{
-    if (shard->catalog.topic_count > 0)
-        return 0;
-    for (uint32_t i = 0; i < shard->options.topic_count; i++) {
-        const struct shard_topic *topic = &shard->options.topics[i];
-        struct xd_text name = {topic->name, (uint32_t)strlen(topic->name)};
-        struct control_config entry;
-        uint64_t index;
-        int status =
-            catalog_plan_topic(&shard->catalog, name, topic->strategy, topic->width, &entry);
-        if (status == 0)
-            continue;
-        if (status == 1)
-            status = fold_append_control(shard, CONTROL_CONFIG, &entry, sizeof entry, &index);
-        const char *reason = "";
-        if (status == 0)
-            status = catalog_take(&shard->catalog, &entry, index, &reason);
-        if (status < 0) {
-            snprintf(why, XD_DETAIL_BYTES_MAX, "start-up topic '%s': %s", topic->name,
-                     xd_status_text(status));
-            return status;
-        }
-    }
-    return 0;
-}
-
-int shard_listen(struct shard *shard, char (*ret_addresses)[ENV_ADDRESS_BYTES_MAX], char *why)
-{
-    XD_ASSERT(shard->stage == STAGE_RECOVERED);
-    shard->now_us = env_now_wall_us(shard->env);
-    int status = make_topics(shard, why);
-    if (status < 0)
-        return status;
-    for (uint32_t i = 0; i < shard->options.address_count; i++) {
-        status = net_listen(shard->net, shard->options.addresses[i], ret_addresses[i]);
-        if (status < 0) {
-            snprintf(why, XD_DETAIL_BYTES_MAX, "cannot listen on %s: %s",
-                     shard->options.addresses[i], xd_status_text(status));
-            return status;
-        }
-    }
-    shard->stage = STAGE_SERVING;
-    return 0;
 }
 
 /* ---- turn ---------------------------------------------------------------------------------- */
@@ -296,6 +132,7 @@ static int dispatch(struct shard *shard, const struct net_frame *frame)
 {
     const struct connection *connection = shard_connection(shard, frame->conn);
     const struct xd_op_row *row = xd_op_find(frame->head.op);
+    XD_ASSERT(shard->stage == STAGE_SERVING);
     if (connection == NULL)
         return 0; /* closed while its frame waited */
     if (frame->head.flags != 0 || (row != NULL && row->direction == XD_DIRECTION_PUSH))
@@ -307,7 +144,9 @@ static int dispatch(struct shard *shard, const struct net_frame *frame)
     if (frame->head.version > row->version)
         return refuse_frame(shard, frame, XD_FORMAT_UNKNOWN,
                             "version: newer than this broker reads");
-    return handler_of(frame->head.op)(shard, frame);
+    frame_handler handler = handler_of(frame->head.op);
+    XD_ASSERT(handler != NULL); /* the table has a request that no file handles */
+    return handler(shard, frame);
 }
 
 static void take_frames(struct shard *shard)
@@ -315,6 +154,7 @@ static void take_frames(struct shard *shard)
     struct net_frame frame;
     for (uint32_t i = 0; i < SHARD_FRAMES_MAX && net_frame_next(shard->net, &frame) == 1; i++) {
         int status = dispatch(shard, &frame);
+        XD_ASSERT(status == 0 || status == -EAGAIN || status == -ECONNABORTED);
         if (status == -EAGAIN) {
             net_frame_stall(shard->net);
             if (shard->stall_retry_ns == 0)
@@ -334,8 +174,10 @@ static uint32_t take_events(struct shard *shard, uint32_t count, struct env_even
                             uint32_t foreign_max)
 {
     uint32_t foreign = 0;
+    XD_ASSERT(count <= SHARD_EVENTS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         const struct env_event *event = &shard->events[i];
+        XD_ASSERT(event->op < ENV_OP_COUNT);
         enum env_owner owner = env_token_owner(event->token);
         if (owner == ENV_OWNER_LOG)
             log_done(shard->log, event);
@@ -399,14 +241,18 @@ static uint64_t next_deadline(const struct shard *shard, uint64_t wait_until_ns)
 static void read_clocks(struct shard *shard)
 {
     int64_t wall_us = env_now_wall_us(shard->env);
-    shard->now_ns = env_now_mono_ns(shard->env);
+    uint64_t now_ns = env_now_mono_ns(shard->env);
+    XD_ASSERT(now_ns >= shard->now_ns);
+    shard->now_ns = now_ns;
     shard->now_us = wall_us > shard->now_us ? wall_us : shard->now_us;
 }
 
 /* Everything but waiting. Returns the status that fenced the log, or 0. */
 static int work(struct shard *shard, uint64_t durable_before)
 {
+    XD_ASSERT(shard->stage >= STAGE_SERVING);
     take_net_news(shard);
+    XD_DEBUG_ASSERT(holders_there(shard));
     bool progress = log_durable_index(shard->log) != durable_before;
     if (shard->stall_retry_ns != 0 && (progress || shard->now_ns >= shard->stall_retry_ns)) {
         shard->stall_retry_ns = 0;
@@ -435,6 +281,8 @@ static void stop_further(struct shard *shard)
         net_close_begin(shard->net);
     if (log_closed(shard->log) && net_closed(shard->net))
         shard->stage = STAGE_STOPPED;
+    XD_ASSERT(shard->stage != STAGE_STOPPED || log_fenced(shard->log) != 0 ||
+              shard->waiting_count == 0);
 }
 
 int shard_turn(struct shard *shard, uint64_t wait_until_ns, struct env_event *ret_foreign,
@@ -472,6 +320,7 @@ void shard_stop(struct shard *shard)
 {
     if (shard->stage >= STAGE_STOPPING)
         return;
+    XD_ASSERT(shard->stage == STAGE_SERVING);
     read_clocks(shard);
     shard->stage = STAGE_STOPPING;
     shard->stop_deadline_ns = shard->now_ns + DRAIN_NS;

@@ -11,9 +11,10 @@
  * nothing is acknowledged any more, and shard_turn reports it; the owner drops the shard and opens
  * the folder again. Shutdown: shard_stop, turns until shard_stopped.
  *
- * Files: shard.c life and turn; fold.c state from entries; answers.c what waits for durability;
- * lines.c what the owner reports; on_session.c greeting, catalog, opens and closes; on_produce.c
- * batches; on_read.c readers; on_admin.c verbs; state.h the tables that they share.
+ * Files: start.c until it serves; shard.c turns and stop; fold.c state from entries; answers.c what
+ * waits for durability; lines.c what the owner reports; on_session.c greeting, catalog, opens and
+ * closes; on_produce.c batches; on_read.c readers; on_admin.c verbs; state.h the tables that they
+ * share.
  */
 #ifndef CROSSDOCK_SHARD_SHARD_H
 #define CROSSDOCK_SHARD_SHARD_H

@@ -36,7 +36,7 @@ enum answer_kind {
  * connection. */
 struct answer {
     struct list_node link; /* shard.waiting in log sequence, then connection.ready */
-    uint64_t log_index;    /* what it rests on */
+    uint64_t log_index;    /* what it rests on; 0 = nothing, an ACK of class BACKOFF */
     uint64_t correlation;  /* replies */
     net_id conn;           /* who gets it */
     uint8_t kind;          /* enum answer_kind */
@@ -59,15 +59,18 @@ struct connection {
     struct list ready;         /* answers that may leave */
     uint64_t acked_bytes;      /* credit given back since accept */
     uint64_t unanswered_bytes; /* produce bytes taken and not answered */
-    uint64_t stalled_since_ns; /* its first frame waits for room since, 0 = it does not */
+    uint64_t stalled_since_ns; /* its first frame finds no room since, 0 = it has not looked in vain
+                                * since a batch of it went in */
     uint32_t produce_at;       /* payload bytes of its first frame already handled */
     uint32_t produce_count;    /* batches of it already handled */
     uint32_t waiters;          /* READ requests waiting */
 };
 
-/* A READ that waits: for data (linked to its partition), for the disk, or for a large buffer. */
+/* A READ that waits: for data (linked to its partition), for the disk (with the log), or for a
+ * large buffer. */
 struct waiter {
-    struct list_node link;
+    struct list_node link; /* not linked while it waits for the disk */
+    struct log_wait disk;
     struct timer timer; /* end of the long poll */
     net_id conn;
     uint32_t partition;
@@ -76,7 +79,6 @@ struct waiter {
     uint64_t deadline_ns; /* 0 = answer at once when there is nothing */
     int64_t time_us;      /* seek by time: skip batches before it; INT64_MIN = no */
     uint32_t bytes_max;
-    bool parked; /* linked to its partition */
 };
 
 struct shard {
@@ -105,9 +107,7 @@ struct shard {
     struct pool waiters;
     struct list *parked;  /* by partition: waiters for data */
     struct list runnable; /* waiters to be served now */
-    struct list on_disk;  /* waiters for a disk read */
     struct timers timers;
-    uint64_t reads_seen; /* log_reads_finished() when on_disk was last looked at */
     uint32_t waiters_count;
 
     uint8_t *scratch;    /* XD_BATCH_RAW_BYTES_MAX, decoded bodies */
@@ -143,7 +143,8 @@ uint64_t answers_bytes_needed(const struct shard_options *options);
 int answers_init(struct shard *shard);
 /* True when another batch may be taken: there is an element for its answer. */
 bool answers_room(const struct shard *shard);
-/* Queues an answer; `template`'s link is ignored. answers_room() must hold. */
+/* Queues an answer; `template`'s link is ignored. answers_room() must hold. It rests on the newest
+ * log entry; a duplicate on that of its original, "later" (class BACKOFF) on none. */
 void answers_wait(struct shard *shard, const struct answer *template);
 /* Keeps a refusal text until its answer has left; returns what goes into answer.detail: 0 when all
  * are in use, the ack then goes without a text. */
@@ -157,6 +158,16 @@ void answers_forget(struct shard *shard, struct connection *connection);
  * written. */
 bool answers_reply(struct shard *shard, net_id conn, uint16_t op, uint64_t correlation, int status,
                    uint64_t log_index, const char *detail, const void *body, uint32_t body_bytes);
+
+/* Where the body of a reply begins in a large buffer, in bytes. */
+#define ANSWERS_BODY_AT (XD_FRAME_HEADER_BYTES + (uint32_t)sizeof(struct xd_reply_head))
+/* A large buffer for a reply that no output chunk holds; NULL when none is free or the connection
+ * has its share queued. */
+uint8_t *answers_large(struct shard *shard, net_id conn);
+/* Sends a success whose body has been written to large + ANSWERS_BODY_AT; the buffer is net's
+ * afterwards. */
+void answers_send_large(struct shard *shard, net_id conn, uint16_t op, uint64_t correlation,
+                        uint64_t log_index, uint8_t *large, uint32_t body_bytes);
 
 /* Refuses a request at once: 0, or -EAGAIN when the connection has no room. Also what was decided
  * over staged entries may be refused so: a refusal promises nothing that a crash could take back.

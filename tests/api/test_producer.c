@@ -5,11 +5,9 @@
 
 /* The acknowledgement is lost with the connection: the same batch goes out again on the next one
  * and comes back as a duplicate with its first offset. */
-Test(producer, makes_the_outcome_definite_after_a_lost_acknowledgement)
+Test(producer, makes_the_outcome_definite_after_a_lost_acknowledgement, .init = start_producer,
+     .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
     broker->lose_acks = true;
@@ -29,17 +27,15 @@ Test(producer, makes_the_outcome_definite_after_a_lost_acknowledgement)
     cr_assert_eq(stats.connects, 2);
     cr_assert_eq(stats.batches_resent, 1);
     cr_assert_eq(stats.duplicates, 1);
-    close_all(broker, client);
 }
 
 /* Ten batches over two partitions, the connection cut after `cut` bytes in one direction. */
 static void run_with_cut(uint64_t cut_in_bytes, uint64_t cut_out_bytes)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
-                                                  "producer.buffer_bytes", "64KiB", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
+                                                       "producer.buffer_bytes", "64KiB", NULL});
+    producer = open_producer(client);
     broker->cut_in_bytes = cut_in_bytes;
     broker->cut_out_bytes = cut_out_bytes;
     for (uint64_t i = 0; i < 10; i++)
@@ -74,26 +70,22 @@ Test(producer, survives_a_cut_at_every_byte_received, .timeout = 60)
 }
 
 /* Small sends and receives change nothing but the number of calls. */
-Test(producer, works_over_a_transport_that_moves_few_bytes)
+Test(producer, works_over_a_transport_that_moves_few_bytes, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     broker->send_bytes_max = 3;
     broker->recv_bytes_max = 5;
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
+    client = open_client(broker, NULL);
+    producer = open_producer(client);
     for (uint64_t i = 0; i < 20; i++)
         cr_assert_eq(post_one(producer, i % 3 == 0 ? "SKU-1" : "SKU-9", i), 0);
     cr_assert_eq(xdock_flush(producer, 5000), 0);
     cr_assert_eq(fake_broker_records(broker), 20);
-    close_all(broker, client);
 }
 
 /* A restarted program goes on behind what the broker holds, per channel and per partition. */
-Test(producer, resumes_behind_what_the_broker_holds)
+Test(producer, resumes_behind_what_the_broker_holds, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     xdock_ack_t first;
     for (int i = 0; i < 3; i++)
@@ -108,15 +100,36 @@ Test(producer, resumes_behind_what_the_broker_holds)
     cr_assert_eq(xdock_send(producer, &record, &ack, 1000), 0);
     cr_assert_eq(ack.sequence, 4);
     cr_assert_eq(ack.offset, 3);
-    close_all(broker, client);
+}
+
+/* A chain in a topic that came after the program fetched the catalog counts like any other. */
+Test(producer, resumes_in_topics_that_are_newer_than_its_catalog, .fini = finish)
+{
+    broker = fake_broker_new();
+    broker->topic_count = 1;
+    client = open_client(broker, NULL);
+    producer = open_producer(client);
+    xdock_record_t record = make_record("SKU-1");
+    cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
+    cr_assert_eq(xdock_producer_close(&producer, 1000), 0);
+    broker->topic_count = 2; /* another program has made it, and sent to it on this channel */
+    broker->catalog_epoch++;
+    uint32_t partition = fake_partition_base(2, 1);
+    uint32_t used = 0;
+    while (broker->chains[used].producer_id != 0)
+        used++;
+    broker->chains[used] = (struct fake_chain){
+        .producer_id = 1, .partition = partition, .channel_epoch = 1, .last = 2};
+    broker->channels[0].last_sequence = 2;
+    producer = open_producer(client);
+    cr_assert_eq(xdock_producer_resume(producer), 2);
+    cr_assert_eq(xdock_producer_resume_partition(producer, partition), 2);
+    cr_assert_eq(broker->opens, 3, "once more behind the new catalog");
 }
 
 /* A program with a memory is told when broker and memory contradict each other. */
-Test(producer, compares_its_memory_with_the_broker)
+Test(producer, compares_its_memory_with_the_broker, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = NULL;
     cr_assert_eq(xdock_producer_open_at(client, "wms", NULL, "DC07", 5, 9, 0, 1000, &producer),
                  XD_ACKED_MISSING);
     cr_assert_null(producer, "outputs are untouched on failure");
@@ -133,15 +146,11 @@ Test(producer, compares_its_memory_with_the_broker)
     xdock_ack_t ack;
     cr_assert_eq(xdock_send(producer, &record, &ack, 1000), 0);
     cr_assert_eq(ack.sequence, 9, "numbers that were given out are not given again");
-    close_all(broker, client);
 }
 
 /* A restored source numbers anew: the channel gets its next epoch and starts at 1. */
-Test(producer, opens_a_new_channel_epoch)
+Test(producer, opens_a_new_channel_epoch, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
     cr_assert_eq(xdock_producer_close(&producer, 1000), 0);
@@ -151,29 +160,42 @@ Test(producer, opens_a_new_channel_epoch)
     cr_assert_eq(xdock_send(producer, &record, &ack, 1000), 0);
     cr_assert_eq(ack.sequence, 1);
     cr_assert_eq(ack.offset, 1);
-    close_all(broker, client);
 }
 
 /* The channel was opened by another program while the connection was away. */
-Test(producer, is_fenced_when_it_attaches_too_late)
+Test(producer, is_fenced_when_it_attaches_too_late, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
     fake_broker_cut(broker);
     fake_broker_steal(broker, "wms/");
     cr_assert_eq(xdock_flush(producer, 5000), XD_FENCED);
     cr_assert_eq(fake_broker_records(broker), 0);
-    close_all(broker, client);
+}
+
+/* An answer to an attach that names another epoch than the producer's own is none: batches of the
+ * old epoch would meet a channel that somebody else holds. */
+Test(producer, does_not_attach_to_an_epoch_of_somebody_else, .init = start_producer, .fini = finish)
+{
+    struct xd_reply_head head = {.status = 0};
+    struct xd_open_reply reply = {.producer_id = producer->identity.producer_id,
+                                  .producer_epoch = producer->identity.producer_epoch + 1,
+                                  .channel_epoch = producer->identity.channel_epoch,
+                                  .facility = producer->identity.facility};
+    producer->state = XD_PRODUCER_DETACHED;
+    const char *field = xd_producer_opened(producer, &head, (struct xd_text){NULL, 0},
+                                           (const uint8_t *)&reply, sizeof(reply));
+    cr_assert_not_null(field);
+    cr_assert_str_eq(field, "producer_epoch");
+    cr_assert_eq(producer->state, XD_PRODUCER_DETACHED);
+    reply.producer_epoch--;
+    cr_assert_null(xd_producer_opened(producer, &head, (struct xd_text){NULL, 0},
+                                      (const uint8_t *)&reply, sizeof(reply)));
+    cr_assert_eq(producer->state, XD_PRODUCER_ATTACHED);
 }
 
 /* A broker that has lost what it acknowledged is noticed when attaching. */
-Test(producer, reports_missing_records_when_it_attaches)
+Test(producer, reports_missing_records_when_it_attaches, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
     fake_broker_cut(broker);
@@ -181,15 +203,12 @@ Test(producer, reports_missing_records_when_it_attaches)
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
     cr_assert_eq(xdock_flush(producer, 5000), XD_ACKED_MISSING);
     cr_assert_eq(xd_status_class(XD_ACKED_MISSING), XD_CLASS_FATAL);
-    close_all(broker, client);
 }
 
 /* Throttled opens are repeated until the deadline, others answered at once. */
-Test(producer, repeats_a_throttled_open_and_gives_up_by_the_deadline)
+Test(producer, repeats_a_throttled_open_and_gives_up_by_the_deadline, .init = start_client,
+     .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = NULL;
     broker->open_status = XD_THROTTLED;
     broker->open_refusals = 3;
     cr_assert_eq(xdock_producer_open(client, "wms", NULL, "DC07", 1000, &producer), 0);
@@ -206,15 +225,12 @@ Test(producer, repeats_a_throttled_open_and_gives_up_by_the_deadline)
                  XD_NAME_INVALID);
     cr_assert_eq(xdock_producer_open(client, NULL, NULL, "DC07", 500, &producer), XD_NAME_INVALID);
     cr_assert_null(producer);
-    close_all(broker, client);
 }
 
 /* Flush waits for every outcome, and no longer than it may. */
-Test(producer, flush_returns_by_its_deadline_and_loses_nothing)
+Test(producer, flush_returns_by_its_deadline_and_loses_nothing, .init = start_producer,
+     .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     broker->hold_acks = true;
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
     uint64_t before_ns = broker->now_ns;
@@ -225,15 +241,23 @@ Test(producer, flush_returns_by_its_deadline_and_loses_nothing)
     fake_broker_release_acks(broker);
     cr_assert_eq(xdock_flush(producer, 200), 0);
     cr_assert_eq(xdock_producer_pending(producer), 0);
-    close_all(broker, client);
+}
+
+/* Closing sends what still stands in open batches, and says PRODUCER_CLOSE behind their answers. */
+Test(producer, close_sends_open_batches_first, .init = start_producer, .fini = finish)
+{
+    for (uint64_t i = 0; i < 3; i++)
+        cr_assert_eq(post_one(producer, "SKU-1", i), 0);
+    cr_assert_eq(broker->batches, 0);
+    cr_assert_eq(xdock_producer_close(&producer, 1000), 0);
+    cr_assert_eq(broker->closes, 1);
+    cr_assert_eq(broker->refusals, 0);
+    cr_assert_eq(fake_broker_records(broker), 3);
 }
 
 /* Closing counts what has no known outcome and does not hang on a dead broker. */
-Test(producer, close_is_bounded_and_says_what_is_unknown)
+Test(producer, close_is_bounded_and_says_what_is_unknown, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     broker->mute = true;
     for (uint64_t i = 0; i < 3; i++)
         cr_assert_eq(post_one(producer, "SKU-1", i), 0);
@@ -242,16 +266,13 @@ Test(producer, close_is_bounded_and_says_what_is_unknown)
     cr_assert_null(producer);
     cr_assert_geq(broker->now_ns - before_ns, 700 * MS);
     cr_assert_leq(broker->now_ns - before_ns, 705 * MS);
-    close_all(broker, client);
 }
 
 /* A frame that is half out when its producer goes cannot be finished: the connection is given up,
  * and the other producers go on with a new one. */
-Test(producer, close_in_the_middle_of_a_frame_gives_up_the_connection)
+Test(producer, close_in_the_middle_of_a_frame_gives_up_the_connection, .init = start_producer,
+     .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_producer_t *other = NULL;
     cr_assert_eq(xdock_producer_open(client, "erp", NULL, "DC08", 1000, &other), 0);
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
@@ -265,14 +286,11 @@ Test(producer, close_in_the_middle_of_a_frame_gives_up_the_connection)
     cr_assert_eq(xdock_flush(other, 5000), 0);
     cr_assert_eq(broker->connects, 2);
     cr_assert_eq(fake_broker_records(broker), 1);
-    close_all(broker, client);
 }
 
 /* Several producers share one connection and their chains do not mix. */
-Test(producer, shares_the_connection_with_others)
+Test(producer, shares_the_connection_with_others, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     xdock_producer_t *first = open_producer(client);
     xdock_producer_t *second = NULL;
     cr_assert_eq(xdock_producer_open(client, "wms", "import-7", "DC07", 1000, &second), 0);
@@ -291,5 +309,4 @@ Test(producer, shares_the_connection_with_others)
         for (uint64_t i = 0; i < 50; i++)
             cr_assert_eq(sequences[i], i + 1);
     }
-    close_all(broker, client);
 }

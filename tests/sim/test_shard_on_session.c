@@ -228,3 +228,124 @@ Test(shard_on_session, catalog_waits_until_it_is_durable)
     cr_assert_eq(view.fixed.facility_count, 1);
     shard_kit_close(kit);
 }
+
+#define WIDTH XD_PARTITION_WIDTH_MAX
+#define CHAINS (XD_TOPICS_MAX * WIDTH)
+
+/* A broker whose global facility has as many partitions as a facility can have; half of its topics
+ * are there from the start. */
+static struct shard_kit *with_all_partitions(void)
+{
+    static char names[XD_TOPICS_MAX][16];
+    static struct shard_topic topics[XD_TOPICS_MAX];
+    struct sim_options world;
+    sim_options_init(&world, 1);
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    for (uint32_t i = 0; i < XD_TOPICS_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "topic-%u", i);
+        topics[i] = (struct shard_topic){names[i], XD_STRATEGY_SKU, WIDTH};
+    }
+    kit->broker.options.topics = topics;
+    kit->broker.options.topic_count = XD_TOPICS_MAX / 2;
+    kit->broker.options.partitions_max = CHAINS;
+    kit->broker.options.sessions.chains_max = CHAINS;
+    kit->broker.options.log.index_bytes = 64u << 20;
+    kit->broker.options.net.large_count = 3; /* one more than a connection may have */
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    for (uint32_t i = XD_TOPICS_MAX / 2; i < XD_TOPICS_MAX; i++) {
+        char json[80];
+        snprintf(json, sizeof json, "{\"name\":\"%s\",\"strategy\":\"sku\",\"width\":%u}", names[i],
+                 WIDTH);
+        cr_assert_eq(
+            shard_kit_await(kit, client, wire_client_admin(&client->wire, "topic create", json)), 0,
+            "%s", kit->reply.detail);
+    }
+    return kit;
+}
+
+/* One record into every partition, the highest partition first. */
+static void produce_everywhere(struct shard_kit *kit, struct kit_client *client,
+                               struct kit_channel *channel)
+{
+    static struct batch_build builds[WIDTH];
+    const struct xd_batch_header *batches[WIDTH];
+    char skus[WIDTH][16] = {0};
+    for (uint32_t n = 0, found = 0; found < WIDTH; n++) {
+        char sku[16];
+        snprintf(sku, sizeof sku, "SKU-%u", n);
+        char *place = skus[xd_route_bucket(batch_route_key(XD_STRATEGY_SKU, sku), WIDTH)];
+        found += place[0] == '\0';
+        memcpy(place, sku, sizeof sku);
+    }
+    for (uint32_t partition = CHAINS; partition > 0; partition -= WIDTH) {
+        for (uint32_t i = 0; i < WIDTH; i++) {
+            channel->target.partition = partition - 1 - i;
+            channel->previous = 0;
+            shard_kit_batch(channel, skus[(partition - 1 - i) % WIDTH], 1, &builds[i]);
+            batches[i] = &builds[i].header;
+        }
+        client->ack_count = 0;
+        wire_client_produce(&client->wire, batches, WIDTH, XD_DURABILITY_FSYNC);
+        shard_kit_await_acks(kit, client, WIDTH);
+        for (uint32_t i = 0; i < WIDTH; i++)
+            cr_assert_eq(client->acks[i].status, 0, "%s", xd_status_name(client->acks[i].status));
+    }
+}
+
+/* An open tells all chains of its channel, in rising partition number, be they as many as there can
+ * be; live and after a power cut. */
+Test(shard_on_session, an_open_tells_every_chain)
+{
+    struct shard_kit *kit = with_all_partitions();
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    struct xd_open_view view;
+    struct xd_open open = {.flags = XD_OPEN_NO_MEMORY};
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    produce_everywhere(kit, client, &channel);
+    for (uint32_t round = 0; round < 2; round++) {
+        cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), 0, "%s", kit->reply.detail);
+        cr_assert_eq(view.fixed.chain_count, CHAINS);
+        cr_assert_eq(view.fixed.last_sequence, CHAINS);
+        for (uint32_t i = 0; i < CHAINS; i++) {
+            cr_assert_eq(view.chains[i].partition, i);
+            cr_assert_eq(view.chains[i].last_sequence, CHAINS - i);
+            cr_assert_eq(view.chains[i].last_offset, 0);
+        }
+        shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+        client = shard_kit_connect(kit, 0);
+    }
+    shard_kit_close(kit);
+}
+
+/* Replies of that size wait for a large buffer, and come all in the end. A client that does not
+ * read what it asked for keeps the buffers from nobody else. */
+Test(shard_on_session, many_large_opens_at_once_are_all_answered)
+{
+    struct shard_kit *kit = with_all_partitions();
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_client *other = shard_kit_connect(kit, 1);
+    struct kit_channel channel;
+    struct xd_open open = {.acked_sequence = CHAINS, .assigned_sequence = CHAINS};
+    uint64_t correlations[8];
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    produce_everywhere(kit, client, &channel);
+    open.producer_epoch = channel.target.producer_epoch; /* attach: each is answered in full */
+    for (uint32_t i = 0; i < 8; i++)
+        correlations[i] = wire_client_open(&client->wire, &open, "wms", "a", "");
+    sim_client_partition(kit->broker.sim, client->wire.id, false, true);
+    shard_kit_pass(kit, 1000);
+    uint64_t start_ns = sim_now_ns(kit->broker.sim);
+    uint64_t correlation = wire_client_send(&other->wire, XD_OP_CATALOG, NULL, 0);
+    cr_assert_eq(shard_kit_await(kit, other, correlation), 0);
+    cr_assert_lt(sim_now_ns(kit->broker.sim) - start_ns, 1000000000, "%llu ms",
+                 (unsigned long long)(sim_now_ns(kit->broker.sim) - start_ns) / 1000000);
+    sim_client_partition(kit->broker.sim, client->wire.id, false, false);
+    for (uint32_t i = 0; i < 8; i++) {
+        cr_assert_eq(shard_kit_await(kit, client, correlations[i]), 0, "%u", i);
+        cr_assert_eq(kit->reply.body_bytes,
+                     sizeof(struct xd_open_reply) + CHAINS * sizeof(struct xd_open_chain));
+    }
+    shard_kit_close(kit);
+}

@@ -62,9 +62,15 @@ static inline void vector_free(struct vector *vector)
  * assembly uses the sum; without it the loop could be optimized away. */
 static inline void vector_touch(const void *data, size_t bytes)
 {
-    unsigned sum = 0;
-    for (size_t i = 0; i < bytes; i++)
-        sum += ((const uint8_t *)data)[i];
+    const uint8_t *at = data;
+    uint64_t sum = 0;
+    uint64_t word;
+    for (; bytes >= sizeof(word); bytes -= sizeof(word), at += sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        sum += word;
+    }
+    for (; bytes > 0; bytes--)
+        sum += *at++;
     __asm__ volatile("" : : "r"(sum));
 }
 
