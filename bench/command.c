@@ -40,6 +40,79 @@ enum bench_exit command_failed(const char *name, int status, const char *why)
                                                                             : BENCH_EXIT_FAILED;
 }
 
+struct argument command_row_address(const char **value)
+{
+    return (struct argument){"address",
+                             'a',
+                             ARGUMENT_TEXT,
+                             NULL,
+                             value,
+                             0,
+                             0,
+                             "ip:port or unix:/path",
+                             "the broker; default: as the client library has it"};
+}
+
+struct argument command_row_connections(uint64_t *value, const char *help)
+{
+    return (struct argument){"connections", 'c', ARGUMENT_COUNT,          value,
+                             NULL,          1,   COMMAND_CONNECTIONS_MAX, "1 to 1024",
+                             help};
+}
+
+struct argument command_row_duration(uint64_t *value_us, const char *help)
+{
+    return (struct argument){"duration", 'd',         ARGUMENT_DURATION, value_us, NULL,
+                             1000,       86400000000, "1ms to 1440m",    help};
+}
+
+struct argument command_row_warmup(uint64_t *value_us)
+{
+    return (struct argument){"warmup",  0,          ARGUMENT_DURATION,
+                             value_us,  NULL,       0,
+                             600000000, "0 to 10m", "time before it; default 300ms"};
+}
+
+struct argument command_row_cpu(uint64_t *value)
+{
+    return (struct argument){"cpu",
+                             0,
+                             ARGUMENT_COUNT,
+                             value,
+                             NULL,
+                             0,
+                             COMMAND_CPU_NONE - 1,
+                             "a CPU",
+                             "bind this program to it"};
+}
+
+struct argument command_row_client(const char **value)
+{
+    return (struct argument){"client",
+                             0,
+                             ARGUMENT_TEXT,
+                             NULL,
+                             value,
+                             0,
+                             0,
+                             "NAME=VALUE,...",
+                             "options of the client library"};
+}
+
+struct argument command_row_broker_pid(uint64_t *value)
+{
+    return (struct argument){
+        "broker-pid", 0,           ARGUMENT_COUNT,
+        value,        NULL,        1,
+        1u << 30,     "a process", "the broker on this machine: measure its CPU time too"};
+}
+
+struct argument command_row_output(uint64_t *value)
+{
+    return (struct argument){"output", 'o',         ARGUMENT_CHOICE,     value, NULL, 0,
+                             0,        "text|json", "form of the result"};
+}
+
 int command_pin(uint64_t cpu)
 {
     return cpu == COMMAND_CPU_NONE ? 0 : machine_pin((uint32_t)cpu);

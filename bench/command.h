@@ -34,6 +34,16 @@ bool command_parse(const char *name, int argc, char *const *argv, const struct a
 /* Says what failed and chooses the exit code. */
 enum bench_exit command_failed(const char *name, int status, const char *why);
 
+/* Rows that several commands have in their tables; they point at the caller's value. */
+struct argument command_row_address(const char **value);
+struct argument command_row_connections(uint64_t *value, const char *help);
+struct argument command_row_duration(uint64_t *value_us, const char *help);
+struct argument command_row_warmup(uint64_t *value_us);
+struct argument command_row_cpu(uint64_t *value);
+struct argument command_row_client(const char **value);
+struct argument command_row_broker_pid(uint64_t *value);
+struct argument command_row_output(uint64_t *value);
+
 /* Pins to `cpu` unless it is COMMAND_CPU_NONE. 0 or -errno. */
 int command_pin(uint64_t cpu);
 

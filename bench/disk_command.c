@@ -141,12 +141,10 @@ enum bench_exit command_disk(int argc, char *const *argv)
          "4MiB to 1GiB", "size of a segment; default 256MiB"},
         {"sync", 's', ARGUMENT_CHOICE, &s.sync, NULL, 0, 0, "auto|dsync|fdatasync",
          "how blocks become durable"},
-        {"duration", 'd', ARGUMENT_DURATION, &s.duration_us, NULL, 1000, 86400000000,
-         "1ms to 1440m", "measured time; default 5s"},
-        {"warmup", 0, ARGUMENT_DURATION, &s.warmup_us, NULL, 0, 600000000, "0 to 10m",
-         "time before it; default 300ms"},
-        {"cpu", 0, ARGUMENT_COUNT, &s.cpu, NULL, 0, 1023, "a CPU", "bind this program to it"},
-        {"output", 'o', ARGUMENT_CHOICE, &s.output, NULL, 0, 0, "text|json", "form of the result"},
+        command_row_duration(&s.duration_us, "measured time; default 5s"),
+        command_row_warmup(&s.warmup_us),
+        command_row_cpu(&s.cpu),
+        command_row_output(&s.output),
     };
     const uint32_t count = sizeof table / sizeof table[0];
     struct result result = {

@@ -232,21 +232,16 @@ enum bench_exit command_read(int argc, char *const *argv)
     struct settings s = {
         .topic = "stock", .connections = 1, .duration_us = 5000000, .cpu = COMMAND_CPU_NONE};
     const struct argument table[] = {
-        {"address", 'a', ARGUMENT_TEXT, NULL, &s.address, 0, 0, "ip:port or unix:/path",
-         "the broker; default: as the client library has it"},
+        command_row_address(&s.address),
         {"topic", 't', ARGUMENT_TEXT, NULL, &s.topic, 0, 0, "a name", "topic, default stock"},
         {"facility", 'f', ARGUMENT_TEXT, NULL, &s.facility, 0, 0, "a name", "default: all"},
-        {"connections", 'c', ARGUMENT_COUNT, &s.connections, NULL, 1, COMMAND_CONNECTIONS_MAX,
-         "1 to 1024", "readers, each of everything; default 1"},
+        command_row_connections(&s.connections, "readers, each of everything; default 1"),
         {"from", 0, ARGUMENT_CHOICE, &s.from, NULL, 0, 0, "begin|end", "where to start"},
-        {"duration", 'd', ARGUMENT_DURATION, &s.duration_us, NULL, 1000, 86400000000,
-         "1ms to 1440m", "longest time; default 5s"},
-        {"cpu", 0, ARGUMENT_COUNT, &s.cpu, NULL, 0, 1023, "a CPU", "bind this program to it"},
-        {"client", 0, ARGUMENT_TEXT, NULL, &s.client, 0, 0, "NAME=VALUE,...",
-         "options of the client library"},
-        {"broker-pid", 0, ARGUMENT_COUNT, &s.broker_pid, NULL, 1, 1u << 30, "a process",
-         "the broker on this machine: measure its CPU time too"},
-        {"output", 'o', ARGUMENT_CHOICE, &s.output, NULL, 0, 0, "text|json", "form of the result"},
+        command_row_duration(&s.duration_us, "longest time; default 5s"),
+        command_row_cpu(&s.cpu),
+        command_row_client(&s.client),
+        command_row_broker_pid(&s.broker_pid),
+        command_row_output(&s.output),
     };
     const uint32_t count = sizeof table / sizeof table[0];
     struct result result = {.table = table, .table_count = count};

@@ -85,12 +85,12 @@ static int find_option(struct xd_text name, const char *origin, char *why)
 {
     struct suggest suggest;
     char detail[XD_DETAIL_BYTES_MAX] = "";
-    suggest_init(&suggest, name);
-    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+    for (unsigned i = 0; i < OPTION_COUNT; i++)
         if (strlen(rows[i].name) == name.bytes && memcmp(rows[i].name, name.data, name.bytes) == 0)
             return (int)i;
+    suggest_init(&suggest, name);
+    for (unsigned i = 0; i < OPTION_COUNT; i++)
         suggest_offer(&suggest, suggest_text(rows[i].name));
-    }
     suggest_append(&suggest, detail);
     snprintf(why, CONFIG_WHY_BYTES, "%s: %.*s is not an option%s", origin,
              (int)(name.bytes < NAME_BYTES_MAX ? name.bytes : NAME_BYTES_MAX), name.data, detail);

@@ -125,6 +125,16 @@ static bool printable(const char *text)
     return true;
 }
 
+/* Whether a line of a file would give the text back: blanks around a value go, and a semicolon in
+ * front or behind a blank begins a comment. */
+static bool fits_line(const char *text)
+{
+    size_t bytes = strlen(text);
+    if (bytes == 0)
+        return true;
+    return text[0] != ' ' && text[bytes - 1] != ' ' && text[0] != ';' && strstr(text, " ;") == NULL;
+}
+
 static bool in_range(const struct config_row *row, int64_t number)
 {
     if (number < row->min || number > row->max)
@@ -137,7 +147,7 @@ static bool in_range(const struct config_row *row, int64_t number)
 int config_value_parse(const struct config_row *row, const char *text, int64_t *ret_number)
 {
     int64_t number = 0;
-    bool parsed = printable(text) && strlen(text) < CONFIG_TEXT_BYTES_MAX;
+    bool parsed = printable(text) && fits_line(text) && strlen(text) < CONFIG_TEXT_BYTES_MAX;
     switch (row->kind) {
     case CONFIG_NUMBER:
     case CONFIG_BYTES:
@@ -218,7 +228,8 @@ void config_value_expected(const struct config_row *row, char *ret_text)
         break;
     case CONFIG_TEXT:
     case CONFIG_KIND_COUNT:
-        snprintf(ret_text, CONFIG_EXPECT_BYTES, "%s, printable ASCII of at most %u bytes",
+        snprintf(ret_text, CONFIG_EXPECT_BYTES,
+                 "%s, printable ASCII of at most %u bytes without ' ;' and blanks around it",
                  row->unit, CONFIG_TEXT_BYTES_MAX - 1);
         break;
     }

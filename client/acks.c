@@ -35,8 +35,10 @@ static void count_success(struct xdock_producer *producer, const struct xd_slot 
                           int32_t status, uint64_t now_ns)
 {
     xdock_client_stats_t *stats = &producer->client->stats;
+    XD_ASSERT(status >= 0);
     if (slot->is_settled)
         return;
+    XD_ASSERT(now_ns >= slot->sent_ns);
     stats->records_acked += slot->count;
     stats->duplicates += status == XD_DUPLICATE ? slot->count : 0;
     if (slot->sent_ns != 0)
@@ -46,8 +48,10 @@ static void count_success(struct xdock_producer *producer, const struct xd_slot 
 /* The answer does not end inside a batch, and counts its records. */
 static bool covers_whole(struct xd_chain *chain, struct xd_slot *slot, const struct xd_ack *ack)
 {
+    XD_ASSERT(slot != NULL && slot->chain == chain);
     uint64_t count = 0;
     for (; slot != NULL; slot = xd_chain_sent_next(chain, slot)) {
+        XD_ASSERT(slot->sent);
         count += slot->count;
         if (slot->header->last_sequence == ack->last_sequence)
             return count == ack->record_count;
@@ -81,6 +85,7 @@ static const char *take_success(struct xdock_producer *producer, struct xd_chain
     chain->halts = 0;
     if (!final)
         return NULL;
+    XD_ASSERT(chain->held < ack->last_sequence || chain->confirmed);
     chain->confirmed = true;
     chain->held = max_of(chain->held, ack->last_sequence);
     producer->acked_sequence = max_of(producer->acked_sequence, ack->last_sequence);
@@ -105,6 +110,7 @@ static void note_refusal(struct xdock_producer *producer, const struct xd_ack *a
 /* When a refused chain may try again: at once the first time, then ever later. */
 static uint64_t pause_of(struct xd_chain *chain, const struct xd_ack *ack)
 {
+    XD_ASSERT(ack->status < 0);
     enum xd_class class = xd_status_class(ack->status);
     if (class == XD_CLASS_BACKOFF && ack->retry_after_ms > 0)
         return ack->retry_after_ms * NS_PER_MS;
@@ -128,6 +134,7 @@ static void refuse_again(struct xdock_producer *producer, struct xd_chain *chain
                          uint64_t now_ns)
 {
     bool follows = chain->halted && ack->status == XD_OUT_OF_SEQUENCE;
+    XD_ASSERT(slot->chain == chain && slot->sent);
     if (!follows)
         note_refusal(producer, ack, detail);
     slot->sent = false;
@@ -144,6 +151,7 @@ static void refuse_for_good(struct xdock_producer *producer, struct xd_chain *ch
                             struct xd_slot *slot, const struct xd_ack *ack, struct xd_text detail,
                             uint64_t now_ns)
 {
+    XD_ASSERT(slot->chain == chain && slot->sent);
     note_refusal(producer, ack, detail);
     if (!slot->is_settled)
         producer->client->stats.refused += slot->count;
@@ -194,6 +202,7 @@ static struct xdock_producer *producer_find(xdock_client_t *client, uint64_t pro
     for (struct xd_link *link = xd_link_first(&client->producers); link != NULL;
          link = xd_link_next(&client->producers, link)) {
         struct xdock_producer *producer = XD_LINK_ELEMENT(link, struct xdock_producer, link);
+        XD_ASSERT(producer->client == client);
         if (producer->state == XD_PRODUCER_ATTACHED &&
             producer->identity.producer_id == producer_id)
             return producer;
@@ -221,6 +230,7 @@ const char *xd_acks_take(xdock_client_t *client, const uint8_t *payload, size_t 
     if (xd_ack_decode(payload, bytes, &view, &field) < 0)
         return field;
     struct xd_connection *connection = &client->connection;
+    XD_ASSERT(connection->settled_bytes <= connection->produce_bytes);
     if (view.fixed.acked_bytes > connection->produce_bytes ||
         view.fixed.acked_bytes < connection->settled_bytes)
         return "acked_bytes";
@@ -250,6 +260,7 @@ int xdock_acks(xdock_producer_t *producer, xdock_ack_t *ret_acks, size_t acks_ma
     if (status == XD_FORKED || status == XD_WRONG_THREAD)
         return status;
     int count = (int)xd_outbox_take(&producer->outbox, ret_acks, acks_max);
+    XD_ASSERT(count >= 0 && (size_t)count <= acks_max);
     if (count > 0 || acks_max == 0)
         return count;
     if (status < 0)

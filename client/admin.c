@@ -24,6 +24,7 @@ void xd_admin_reply(xdock_client_t *client, const struct xd_reply_head *head, st
                     const uint8_t *body, size_t body_bytes)
 {
     struct xd_admin_state *admin = &client->admin;
+    XD_ASSERT(admin->asked && !admin->answered);
     admin->asked = false;
     admin->answered = true;
     admin->status = head->status;
@@ -60,6 +61,7 @@ void xd_admin_lost(xdock_client_t *client)
 static int send_request(xdock_client_t *client, const struct xd_admin_request *request,
                         uint64_t end_ns)
 {
+    XD_ASSERT(!client->admin.asked);
     uint8_t body[REQUEST_BYTES_MAX];
     int bytes = xd_admin_encode(request, body, sizeof(body));
     XD_ASSERT(bytes > 0);

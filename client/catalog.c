@@ -30,6 +30,7 @@ void xd_catalog_deinit(struct xd_catalog *catalog)
 
 void xd_catalog_heard(struct xd_catalog *catalog, uint64_t epoch)
 {
+    XD_ASSERT(catalog->memory != NULL);
     if (epoch <= catalog->epoch_heard)
         return;
     catalog->epoch_heard = epoch;
@@ -41,6 +42,7 @@ int xd_catalog_take(struct xd_catalog *catalog, const uint8_t *body, size_t byte
                     const char **ret_field)
 {
     struct xd_catalog_view view;
+    XD_ASSERT(catalog->memory != NULL && body != catalog->memory);
     XD_ASSERT(bytes <= XD_FRAME_BYTES_DEFAULT_MAX);
     int status = xd_catalog_reply_decode(body, bytes, &view, ret_field);
     if (status < 0)
@@ -67,6 +69,7 @@ static bool name_is(const char *row_name, uint8_t row_bytes, const char *name, s
 
 const struct xd_catalog_topic *xd_catalog_topic(const struct xd_catalog *catalog, const char *name)
 {
+    XD_ASSERT(name != NULL);
     size_t bytes = strlen(name);
     for (uint32_t i = 0; i < catalog->view.fixed.topic_count; i++) {
         const struct xd_catalog_topic *topic = &catalog->view.topics[i];
@@ -88,6 +91,7 @@ const struct xd_catalog_topic *xd_catalog_topic_at(const struct xd_catalog *cata
 
 int64_t xd_catalog_facility(const struct xd_catalog *catalog, const char *name)
 {
+    XD_ASSERT(name != NULL);
     size_t bytes = strlen(name);
     if (bytes == 0)
         return 0;

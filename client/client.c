@@ -25,7 +25,7 @@
 
 int xd_client_fail(xdock_client_t *client, int status, const char *what, const char *detail)
 {
-    XD_ASSERT(status < 0);
+    XD_ASSERT(client != NULL && status < 0);
     char text[XD_ERROR_BYTES];
     snprintf(text, sizeof(text), "%s%s%s", what != NULL ? what : "",
              what != NULL && detail != NULL ? ": " : "", detail != NULL ? detail : "");
@@ -71,6 +71,7 @@ static void release(xdock_client_t *client)
 static int check_options(const struct xdock_options *options, char *why, size_t why_bytes)
 {
     const uint64_t *numbers = options->numbers;
+    XD_ASSERT(why != NULL && why_bytes > 0);
     if (numbers[XD_OPTION_RECONNECT_MIN] > numbers[XD_OPTION_RECONNECT_MAX]) {
         snprintf(why, why_bytes, "reconnect.min %s is above reconnect.max %s",
                  options->texts[XD_OPTION_RECONNECT_MIN], options->texts[XD_OPTION_RECONNECT_MAX]);
@@ -89,6 +90,7 @@ static int check_options(const struct xdock_options *options, char *why, size_t 
 
 static int init(xdock_client_t *client, const xdock_options_t *options)
 {
+    XD_ASSERT(client->transport != NULL);
     xd_link_init(&client->producers);
     xd_link_init(&client->readers);
     if (options != NULL)
@@ -213,6 +215,7 @@ int xdock_client_close(xdock_client_t **client_at, uint32_t timeout_ms)
         int count = xdock_producer_close(&producer, left_ms(client, end_ns));
         unknown += count > 0 ? (uint64_t)count : 0;
     }
+    XD_ASSERT(!xd_link_used(&client->readers) && !xd_link_used(&client->producers));
     if (status == 0)
         client->transport->ops->close(client->transport);
     release(client);

@@ -25,6 +25,8 @@
 static void lost(xdock_client_t *client)
 {
     const struct xd_connection *connection = &client->connection;
+    XD_ASSERT(!xd_connection_ready(connection));
+    XD_ASSERT(connection->shipment.piece_count == 0);
     if (connection->status == XD_VERSION_UNSUPPORTED || connection->status == XD_LOG_FOREIGN)
         client->fatal = xd_client_fail(client, connection->status, NULL, connection->text);
     xd_catalog_lost(&client->catalog);
@@ -41,6 +43,8 @@ static void lost(xdock_client_t *client)
 static void shipment_landed(xdock_client_t *client)
 {
     struct xd_shipment *shipment = &client->connection.shipment;
+    XD_ASSERT(shipment->piece_count == 0);
+    XD_ASSERT(shipment->slot_count <= XD_SHIPMENT_BATCHES_MAX);
     for (uint32_t i = 0; i < shipment->slot_count; i++)
         xd_producer_landed(shipment->owner, shipment->slots[i]);
     shipment->slot_count = 0;
@@ -66,6 +70,7 @@ static void take_catalog(xdock_client_t *client, const struct xd_reply_head *hea
 {
     struct xd_catalog *catalog = &client->catalog;
     const char *field = "";
+    XD_ASSERT(catalog->asked);
     catalog->asked = false;
     catalog->status = head->status;
     if (head->status >= 0 && xd_catalog_take(catalog, body, bytes, &field) < 0) {
@@ -81,6 +86,7 @@ static void take_reply(xdock_client_t *client, const struct xd_arrival *arrival)
     struct xd_text detail;
     const uint8_t *body;
     size_t bytes;
+    XD_ASSERT(arrival->owner != NULL && arrival->payload != NULL);
     if (xd_reply_decode(arrival->payload, arrival->head.length, &head, &detail, &body, &bytes) <
         0) {
         break_off(client, "reply", "head");
@@ -181,6 +187,7 @@ static bool load_shipment(xdock_client_t *client, enum xd_turn turn, uint64_t no
         /* Behind the others, so that all of them come to send. */
         xd_link_remove(link);
         xd_link_push_back(&client->producers, link);
+        XD_ASSERT(connection->shipment.owner == producer && connection->shipment.piece_count > 0);
         return true;
     }
     return false;
@@ -253,6 +260,7 @@ uint64_t xd_client_deadline_ns(const xdock_client_t *client)
 void xd_client_wait(xdock_client_t *client, uint64_t deadline_ns)
 {
     uint64_t own_ns = xd_client_deadline_ns(client);
+    XD_ASSERT(client->fatal == 0);
     short events = xd_connection_events(&client->connection);
     (void)client->transport->ops->wait(client->transport, events, /* the turn finds out what came */
                                        own_ns < deadline_ns ? own_ns : deadline_ns);

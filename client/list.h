@@ -36,6 +36,7 @@ static inline bool xd_link_used(const struct xd_link *link)
 static inline void xd_link_push_back(struct xd_link *head, struct xd_link *link)
 {
     XD_ASSERT(!xd_link_used(link));
+    XD_ASSERT(link != head && head->prev->next == head);
     link->prev = head->prev;
     link->next = head;
     head->prev->next = link;
@@ -45,6 +46,7 @@ static inline void xd_link_push_back(struct xd_link *head, struct xd_link *link)
 /* Accepts a link that is in no ring. */
 static inline void xd_link_remove(struct xd_link *link)
 {
+    XD_ASSERT(link->prev->next == link && link->next->prev == link);
     link->prev->next = link->next;
     link->next->prev = link->prev;
     xd_link_init(link);
@@ -53,12 +55,14 @@ static inline void xd_link_remove(struct xd_link *link)
 /* First element's link, or NULL. */
 static inline struct xd_link *xd_link_first(const struct xd_link *head)
 {
+    XD_ASSERT(head->next->prev == head);
     return head->next == head ? NULL : head->next;
 }
 
 /* The link behind `link`, or NULL at the end. */
 static inline struct xd_link *xd_link_next(const struct xd_link *head, const struct xd_link *link)
 {
+    XD_ASSERT(link->next->prev == link);
     return link->next == head ? NULL : link->next;
 }
 

@@ -31,6 +31,8 @@ struct load {
 static bool expired(const struct load *load, const struct xd_slot *slot)
 {
     uint64_t linger_ns = load->producer->linger_ns;
+    XD_ASSERT(slot->count > 0 && !slot->kept);
+    XD_ASSERT(linger_ns == 0 || load->now_ns >= slot->opened_ns);
     return linger_ns > 0 ? load->now_ns - slot->opened_ns >= linger_ns : load->all_open;
 }
 
@@ -69,6 +71,7 @@ static struct xd_slot *next_slot(struct load *load, struct xd_chain *chain)
     }
     struct xd_slot *slot = chain->unsent;
     XD_ASSERT(slot != NULL && slot->kept);
+    XD_ASSERT(slot->chain == chain && !slot->sent);
     xd_slot_seal(outbox, &load->producer->identity, slot);
     uint32_t stride = xd_batch_stride(slot->header);
     return stride <= load->frame_bytes && stride <= load->credit_bytes ? slot : NULL;
@@ -80,6 +83,7 @@ static void add_slot(struct load *load, struct xd_slot *slot)
     xdock_client_stats_t *stats = &load->producer->client->stats;
     uint32_t stride = xd_batch_stride(slot->header);
     XD_ASSERT(!slot->shipped && shipment->slot_count < XD_SHIPMENT_BATCHES_MAX);
+    XD_ASSERT(stride <= load->frame_bytes && stride <= load->credit_bytes);
     stats->batches_sent++;
     stats->batches_resent += slot->sent_ns != 0 ? 1 : 0;
     slot->shipped = true;
@@ -123,6 +127,7 @@ static void write_head(struct load *load)
     struct xdock_producer *producer = load->producer;
     struct xd_shipment *shipment = load->shipment;
     uint32_t bytes = sizeof(struct xd_produce_head);
+    XD_ASSERT(shipment->slot_count > 0);
     for (uint32_t i = 1; i <= shipment->slot_count; i++)
         bytes += (uint32_t)shipment->pieces[i].iov_len;
     producer->client->connection.produce_bytes += bytes - sizeof(struct xd_produce_head);
@@ -146,6 +151,8 @@ bool xd_producer_load(struct xdock_producer *producer, enum xd_turn turn, uint64
         return false;
     const struct xd_connection *connection = &producer->client->connection;
     const struct xd_hello_reply *hello = &connection->hello;
+    XD_ASSERT(connection->shipment.slot_count == 0);
+    XD_ASSERT(connection->settled_bytes <= connection->produce_bytes);
     uint64_t out_bytes = connection->produce_bytes - connection->settled_bytes;
     uint64_t credit = hello->connection_bytes > out_bytes ? hello->connection_bytes - out_bytes : 0;
     if (out_bytes == 0 && credit < XD_BATCH_BYTES_MAX)
@@ -160,6 +167,7 @@ bool xd_producer_load(struct xdock_producer *producer, enum xd_turn turn, uint64
                                       ? producer->inflight_max
                                       : hello->inflight_batches,
                         .all_open = turn == XD_TURN_ALL_BATCHES};
+    XD_ASSERT(load.frame_bytes <= XD_FRAME_BYTES_HARD_MAX);
     while (load_once(&load))
         continue;
     if (load.shipment->slot_count == 0)

@@ -74,6 +74,7 @@ int xd_outbox_init(struct xd_outbox *outbox, uint32_t batch_bytes, uint64_t buff
         outbox->free = slot;
     }
     outbox->free_count = outbox->slot_count;
+    XD_ASSERT(outbox->free_count >= SLOTS_MIN && outbox->entries_max > 0);
     return 0;
 }
 
@@ -109,6 +110,8 @@ void xd_slot_settle(struct xd_outbox *outbox, struct xd_slot *slot, int32_t stat
     if (slot->is_settled)
         return;
     XD_ASSERT(slot->count > 0 && outbox->pending_records >= slot->count);
+    XD_ASSERT(slot->chain != NULL && slot->left == 0);
+    XD_ASSERT(status >= 0 || base_offset == 0);
     outbox->pending_records -= slot->count;
     slot->is_settled = true;
     slot->run = (struct xd_outcome_run){.base_offset = base_offset,
@@ -131,6 +134,7 @@ void xd_slot_settle(struct xd_outbox *outbox, struct xd_slot *slot, int32_t stat
 void xd_slot_finish(struct xd_outbox *outbox, struct xd_slot *slot)
 {
     XD_ASSERT(slot->kept && slot->is_settled);
+    XD_ASSERT(outbox->kept_count > 0);
     struct xd_chain *chain = slot->chain;
     if (slot->sent) {
         XD_ASSERT(chain->out_count > 0);
@@ -155,6 +159,7 @@ xdock_ack_t xd_slot_take(struct xd_outbox *outbox, struct xd_slot *slot, uint32_
     slot->entries[index].sequence = 0;
     slot->left--;
     if (slot->left == 0) {
+        XD_ASSERT(slot->awaited || outbox->settled_count > 0);
         outbox->settled_count -= slot->awaited ? 0 : 1;
         xd_link_remove(&slot->settled);
         release_unused(outbox, slot);
@@ -173,6 +178,7 @@ size_t xd_outbox_take(struct xd_outbox *outbox, xdock_ack_t *ret_acks, size_t ac
         if (slot->entries[index].sequence != 0) /* else xdock_send has had it */
             ret_acks[count++] = xd_slot_take(outbox, slot, index);
     }
+    XD_ASSERT(count <= acks_max);
     return count;
 }
 
@@ -184,6 +190,7 @@ bool xd_outbox_has_outcomes(const struct xd_outbox *outbox)
 void xd_slot_landed(struct xd_outbox *outbox, struct xd_slot *slot)
 {
     XD_ASSERT(slot->shipped);
+    XD_ASSERT(slot->sealed);
     slot->shipped = false;
     release_unused(outbox, slot);
 }

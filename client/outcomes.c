@@ -21,6 +21,7 @@ int xd_outcomes_init(struct xd_outcomes *outcomes, uint64_t entry_count)
     outcomes->entries_max = ENTRIES_MIN;
     while (outcomes->entries_max < entry_count && outcomes->entries_max < ENTRIES_MAX)
         outcomes->entries_max *= 2;
+    XD_ASSERT((outcomes->entries_max & (outcomes->entries_max - 1)) == 0);
     outcomes->runs_max = outcomes->entries_max < RUNS_MAX ? outcomes->entries_max : RUNS_MAX;
     outcomes->entries = xd_memory_acquire_array(outcomes->entries_max, sizeof(*outcomes->entries));
     outcomes->runs = xd_memory_acquire_array(outcomes->runs_max, sizeof(*outcomes->runs));
@@ -40,6 +41,7 @@ bool xd_outcomes_push(struct xd_outcomes *outcomes, const struct xd_outcome_run 
     XD_ASSERT(run->count > 0 && run->taken == 0);
     uint64_t used = outcomes->entry_end - outcomes->entry_first;
     XD_ASSERT(used <= outcomes->entries_max);
+    XD_ASSERT(outcomes->run_end - outcomes->run_first <= outcomes->runs_max);
     if (run->count > outcomes->entries_max - used ||
         outcomes->run_end - outcomes->run_first == outcomes->runs_max)
         return false;
@@ -75,6 +77,7 @@ size_t xd_outcomes_take(struct xd_outcomes *outcomes, xdock_ack_t *ret_acks, siz
         const struct xd_entry *entry =
             &outcomes->entries[outcomes->entry_first & (outcomes->entries_max - 1)];
         XD_ASSERT(outcomes->entry_first < outcomes->entry_end);
+        XD_ASSERT(run->taken < run->count);
         ret_acks[count++] = xd_outcome_ack(run, entry, run->taken);
         outcomes->entry_first++;
         if (++run->taken == run->count)

@@ -84,9 +84,26 @@ static int get_route(struct xdock_producer *producer, const char *topic, struct 
     return 0;
 }
 
+/* Checks the record and finds its topic's route; the build then has its route key. */
+static int prepare(struct xdock_producer *producer, const xdock_record_t *record,
+                   struct lazy_end *end, struct xd_record_build *ret_build,
+                   const struct xd_route **ret_route)
+{
+    const char *field = "";
+    int status = xd_record_prepare(record, ret_build, &field);
+    if (status < 0)
+        return field_failed(producer, status, field);
+    status = get_route(producer, record->topic, end, ret_route);
+    if (status < 0)
+        return status;
+    ret_build->core.route_key = xd_record_route_key((*ret_route)->strategy, ret_build);
+    return 0;
+}
+
 static struct xd_chain *chain_of(struct xdock_producer *producer, const struct xd_route *route,
                                  uint32_t route_key)
 {
+    XD_ASSERT(route->width > 0);
     uint32_t index = route->first_chain + xd_route_bucket(route_key, route->width);
     XD_ASSERT(index < producer->outbox.chain_count);
     return &producer->outbox.chains[index];
@@ -98,6 +115,7 @@ static struct xd_chain *chain_of(struct xdock_producer *producer, const struct x
 static int await_room(struct xdock_producer *producer, uint32_t slots, struct lazy_end *end)
 {
     struct xd_outbox *outbox = &producer->outbox;
+    XD_ASSERT(slots > 0 && slots <= outbox->slot_count);
     while (outbox->free_count < slots) {
         if (outbox->kept_count == 0 && outbox->open_count == 0 &&
             producer->client->connection.shipment.slot_count == 0)
@@ -135,6 +153,7 @@ static bool close_full(struct xdock_producer *producer, struct xd_chain *chain)
 {
     struct xd_outbox *outbox = &producer->outbox;
     const struct xd_slot *slot = chain->open;
+    XD_ASSERT(slot != NULL && slot->bytes <= outbox->batch_bytes_max);
     if (outbox->batch_bytes_max - slot->bytes >= RECORD_BYTES_MIN &&
         slot->count < outbox->entries_max)
         return false;
@@ -181,6 +200,7 @@ static void complete(struct xdock_producer *producer, struct xd_record_build *bu
         core->event_time_us = now_us;
     if ((id[0] | id[1]) == 0)
         xd_event_id(core->event_id, now_us, &producer->random_state);
+    XD_ASSERT(producer->identity.producer_id > 0);
     core->channel = (uint32_t)producer->identity.producer_id;
     core->facility = producer->identity.facility;
     core->channel_epoch = producer->identity.channel_epoch;
@@ -197,6 +217,7 @@ static int encode_into(struct xdock_producer *producer, struct xd_chain *chain,
         if (status < 0)
             return status;
         struct xd_slot *slot = chain->open;
+        XD_ASSERT(slot->bytes <= outbox->batch_bytes_max);
         const char *field = "payload";
         int bytes = xd_record_encode(build, (uint8_t *)slot->header + slot->bytes,
                                      outbox->batch_bytes_max - slot->bytes, &field);
@@ -224,14 +245,9 @@ static int post(struct xdock_producer *producer, const xdock_record_t *record, u
 {
     struct xd_record_build build;
     const struct xd_route *route;
-    const char *field = "";
-    int status = xd_record_prepare(record, &build, &field);
-    if (status < 0)
-        return field_failed(producer, status, field);
-    status = get_route(producer, record->topic, end, &route);
+    int status = prepare(producer, record, end, &build, &route);
     if (status < 0)
         return status;
-    build.core.route_key = xd_record_route_key(route->strategy, &build);
     struct xd_chain *chain = chain_of(producer, route, build.core.route_key);
     status = get_sequence(producer, chain, record->sequence, &build.core.source_sequence);
     if (status < 0)
@@ -241,6 +257,7 @@ static int post(struct xdock_producer *producer, const xdock_record_t *record, u
     status = encode_into(producer, chain, &build, user, end, &closed);
     if (status < 0)
         return status;
+    XD_ASSERT(build.core.source_sequence > producer->given_sequence);
     producer->given_sequence = build.core.source_sequence;
     if (producer->given_sequence > producer->assigned_sequence)
         producer->assigned_sequence = producer->given_sequence;
@@ -313,15 +330,11 @@ int64_t xdock_producer_route(xdock_producer_t *producer, const xdock_record_t *r
         return status;
     struct xd_record_build build;
     const struct xd_route *route;
-    const char *field = "";
-    status = xd_record_prepare(record, &build, &field);
-    if (status < 0)
-        return field_failed(producer, status, field);
     struct lazy_end end = {.timeout_ms = 0};
-    status = get_route(producer, record->topic, &end, &route);
+    status = prepare(producer, record, &end, &build, &route);
     if (status < 0)
         return status;
-    return chain_of(producer, route, xd_record_route_key(route->strategy, &build))->partition;
+    return chain_of(producer, route, build.core.route_key)->partition;
 }
 
 /* ---- encoded records ------------------------------------------------------------------------- */
@@ -337,14 +350,10 @@ int xdock_encode(xdock_producer_t *producer, const xdock_record_t *record, void 
     struct xd_record_build build;
     const struct xd_route *route;
     const char *field = "";
-    status = xd_record_prepare(record, &build, &field);
-    if (status < 0)
-        return field_failed(producer, status, field);
     struct lazy_end end = {.timeout_ms = 0};
-    status = get_route(producer, record->topic, &end, &route);
+    status = prepare(producer, record, &end, &build, &route);
     if (status < 0)
         return status;
-    build.core.route_key = xd_record_route_key(route->strategy, &build);
     build.core.source_sequence = record->sequence;
     complete(producer, &build);
     status = xd_record_encode(&build, buffer, bytes, &field);
@@ -416,6 +425,7 @@ static bool copy_body(struct xdock_producer *producer, struct xd_chain *chain, c
 {
     struct xd_outbox *outbox = &producer->outbox;
     uint64_t sequence = producer->assigned_sequence;
+    XD_ASSERT(count > 0 && sequence >= producer->given_sequence);
     uint64_t now_ns = producer->linger_ns > 0 ? xd_client_now_ns(producer->client) : 0;
     bool closed = false;
     for (uint32_t i = 0; i < count; i++) {

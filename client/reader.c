@@ -47,6 +47,7 @@ static int take_text(xdock_client_t *client, const char *what, const char *text,
         return xd_client_fail(client, XD_FIELD_INVALID, what, "longer than 255 bytes");
     memcpy(ret_copy, text != NULL ? text : "", bytes);
     ret_copy[bytes] = '\0';
+    XD_ASSERT(strlen(ret_copy) == bytes);
     *ret_text = (struct xd_text){bytes > 0 ? ret_copy : NULL, (uint32_t)bytes};
     return 0;
 }
@@ -149,7 +150,9 @@ static int get_partitions(struct xdock_reader *reader, const struct target *targ
         return -ENOMEM;
     for (uint32_t i = 0; i < reader->partition_count; i++)
         xd_link_init(&reader->partitions[i].link);
+    uint32_t counted = reader->partition_count;
     list_partitions(reader, target);
+    XD_ASSERT(reader->partition_count == counted);
     return 0;
 }
 
@@ -175,13 +178,16 @@ static int get_buffers(struct xdock_reader *reader)
         xd_link_push_back(&reader->free, &buffer->link);
     }
     reader->free_count = reader->buffer_count;
+    XD_ASSERT(reader->free_count > 0);
     return 0;
 }
 
 static void seek_partition(struct xdock_reader *reader, uint32_t index, uint32_t from,
                            int64_t position)
 {
+    XD_ASSERT(index < reader->partition_count && from < XD_SEEK_COUNT);
     struct xd_reader_partition *partition = &reader->partitions[index];
+    XD_ASSERT(!partition->asked && partition->ready_count == 0);
     partition->seek = (uint8_t)from;
     partition->position = position > 0 ? (uint64_t)position : 0;
     partition->offset = from == XDOCK_FROM_OFFSET ? partition->position : 0;
@@ -311,6 +317,7 @@ const xdock_view_t *xdock_reader_next(xdock_reader_t *reader)
     XD_ASSERT(reader != NULL);
     if (reader->view_at >= reader->view_count || xd_client_enter(reader->client) < 0)
         return NULL;
+    XD_ASSERT(reader->current != NULL && reader->view_count <= XD_VIEWS_MAX);
     const xdock_view_t *view = &reader->views[reader->view_at++].view;
     struct xd_reader_partition *partition = &reader->partitions[reader->current->partition];
     partition->offset =
@@ -385,6 +392,7 @@ int xdock_reader_at_end(const xdock_reader_t *reader)
 {
     XD_ASSERT(reader != NULL);
     const struct xd_reader_buffer *current = reader->current;
+    XD_ASSERT(reader->view_at <= reader->view_count);
     if (reader->view_at < reader->view_count || (current != NULL && current->at < current->bytes))
         return 0;
     for (uint32_t i = 0; i < reader->partition_count; i++) {

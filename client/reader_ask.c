@@ -39,6 +39,8 @@ static struct xd_reader_buffer *buffer_of(struct xd_link *link)
 void xd_reader_buffer_free(struct xdock_reader *reader, struct xd_reader_buffer *buffer)
 {
     XD_ASSERT(reader->free_count < reader->buffer_count);
+    XD_ASSERT(buffer->partition < reader->partition_count);
+    XD_ASSERT(!buffer->asked || buffer->poll != XD_POLL_LONG || reader->long_count > 0);
     if (buffer->asked && buffer->poll == XD_POLL_LONG)
         reader->long_count--;
     if (buffer->asked && buffer->poll == XD_POLL_PROBE)
@@ -60,6 +62,8 @@ static void buffer_take(struct xdock_reader *reader, struct xd_reader_buffer *bu
 
 void xd_reader_buffer_ready(struct xdock_reader *reader, struct xd_reader_buffer *buffer)
 {
+    XD_ASSERT(buffer->partition < reader->partition_count);
+    XD_ASSERT(buffer->bytes > 0 && buffer->at == 0);
     buffer_take(reader, buffer);
     xd_link_push_back(&reader->ready, &buffer->link);
     reader->partitions[buffer->partition].ready_count++;
@@ -125,6 +129,7 @@ void xd_reader_lost(struct xdock_reader *reader)
         xd_reader_buffer_free(reader, buffer);
         xd_reader_queue(reader, partition);
     }
+    XD_ASSERT(reader->long_count == 0 && !reader->probing);
 }
 
 /* ---- queues ---------------------------------------------------------------------------------- */
@@ -140,6 +145,7 @@ static void leave_queue(struct xdock_reader *reader, struct xd_reader_partition 
 {
     if (!xd_link_used(&partition->link))
         return;
+    XD_ASSERT(partition->queue < XD_QUEUE_COUNT);
     XD_ASSERT(reader->queue_counts[partition->queue] > 0);
     reader->queue_counts[partition->queue]--;
     xd_link_remove(&partition->link);
@@ -156,6 +162,7 @@ void xd_reader_queue(struct xdock_reader *reader, struct xd_reader_partition *pa
                                                : XD_QUEUE_DATA;
     xd_link_push_back(&reader->queues[partition->queue], &partition->link);
     reader->queue_counts[partition->queue]++;
+    XD_ASSERT(reader->queue_counts[partition->queue] <= reader->partition_count);
     reader->wants_turn = true;
 }
 
@@ -182,6 +189,7 @@ static bool ask(struct xdock_reader *reader, struct xd_reader_partition *partiti
                 enum xd_poll poll, uint32_t wait_ms)
 {
     XD_ASSERT(!partition->asked && reader->free_count > 0);
+    XD_ASSERT(!partition->stopped && partition->ready_count == 0);
     struct xd_reader_buffer *buffer = buffer_of(reader->free.next);
     const struct xd_read read = {.partition = partition->partition,
                                  .seek = partition->seek,
@@ -199,6 +207,7 @@ static bool ask(struct xdock_reader *reader, struct xd_reader_partition *partiti
     buffer->poll = poll;
     partition->asked = true;
     reader->long_count += poll == XD_POLL_LONG ? 1 : 0;
+    XD_ASSERT(reader->long_count <= reader->buffer_count - reader->free_count);
     reader->probing |= poll == XD_POLL_PROBE;
     return true;
 }

@@ -66,6 +66,7 @@ static const char *take_refusal(struct xdock_reader *reader, struct xd_reader_pa
 static const char *take_batches(struct xdock_reader *reader, struct xd_reader_buffer *buffer,
                                 const uint8_t *body, size_t body_bytes)
 {
+    XD_ASSERT(buffer->partition < reader->partition_count);
     struct xd_reader_partition *partition = &reader->partitions[buffer->partition];
     struct xd_read_reply reply;
     const char *field = "";
@@ -100,6 +101,7 @@ const char *xd_reader_reply(struct xdock_reader *reader, uint64_t tag,
     XD_ASSERT(number < reader->buffer_count);
     struct xd_reader_buffer *buffer = &reader->buffers[number];
     struct xd_reader_partition *partition = &reader->partitions[buffer->partition];
+    XD_ASSERT(partition->asked && !xd_link_used(&partition->link));
     XD_ASSERT(buffer->asked && buffer->generation == partition->generation);
     partition->asked = false;
     partition->retry_ns = 0;
@@ -145,6 +147,7 @@ static int decode_batch(struct xdock_reader *reader, const struct xd_batch_heade
                         uint64_t first_offset, const char **ret_field)
 {
     const uint8_t *body;
+    XD_ASSERT(reader->view_count == 0);
     *ret_field = "body";
     int status = xd_batch_body(batch, reader->scratch, XD_BATCH_RAW_BYTES_MAX, &body);
     if (status < 0)
@@ -171,6 +174,7 @@ static int decode_batch(struct xdock_reader *reader, const struct xd_batch_heade
 static int take_batch(struct xdock_reader *reader, struct xd_reader_buffer *buffer)
 {
     struct xd_reader_partition *partition = &reader->partitions[buffer->partition];
+    XD_ASSERT(buffer->at < buffer->bytes && buffer->at % 8 == 0);
     const struct xd_batch_header *batch =
         (const struct xd_batch_header *)(const void *)(buffer->batches + buffer->at);
     const char *field = "batch_xxh3";
@@ -191,6 +195,7 @@ static int take_batch(struct xdock_reader *reader, struct xd_reader_buffer *buff
         return xd_client_fail(reader->client, status, "a batch that was read", text);
     }
     buffer->at += xd_batch_stride(batch);
+    XD_ASSERT(buffer->at <= buffer->bytes);
     reader->batch_end = batch->base_offset + batch->record_count;
     return status;
 }

@@ -117,6 +117,7 @@ static int prepare_quantity(const xdock_quantity_t *from, struct xd_quantity *to
         *ret_field = "quantity.scale";
         return XD_FIELD_INVALID;
     }
+    XD_ASSERT(uom <= UINT16_MAX);
     to->quantity = from->mantissa;
     to->uom = (uint16_t)uom;
     to->scale = from->scale;
@@ -242,6 +243,7 @@ int xd_record_prepare(const xdock_record_t *record, struct xd_record_build *buil
                       const char **ret_field)
 {
     XD_ASSERT(record != NULL && ret_field != NULL);
+    XD_ASSERT(build != NULL);
     if (record->struct_bytes != sizeof(*record)) {
         *ret_field = "struct_bytes (start from XDOCK_RECORD_INIT)";
         return XD_FIELD_INVALID;
@@ -293,11 +295,13 @@ int xdock_record_check(const xdock_record_t *record, const char **ret_field)
 
 static uint64_t key_of(const struct xd_text *text)
 {
+    XD_ASSERT(text->bytes <= XD_TEXT_BYTES_MAX);
     return xd_key64(text->data, text->bytes);
 }
 
 uint32_t xd_record_route_key(enum xd_strategy strategy, const struct xd_record_build *build)
 {
+    XD_ASSERT((unsigned)strategy < XD_STRATEGY_COUNT);
     struct xd_route_fields fields = {0};
     if (strategy == XD_STRATEGY_SKU && build->sku.bytes > 0) {
         fields.sku = key_of(&build->sku); /* the most frequent case needs one key only */

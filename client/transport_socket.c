@@ -147,6 +147,7 @@ static int socket_connect(struct xd_transport *transport)
     struct socket_transport *self = self_of(transport);
     socket_close(transport);
     int family = self->address.any.sa_family;
+    XD_ASSERT(self->address_bytes > 0 && self->fd < 0);
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
@@ -190,6 +191,7 @@ static int64_t socket_send(struct xd_transport *transport, const struct iovec *p
 {
     struct socket_transport *self = self_of(transport);
     XD_ASSERT(piece_count > 0 && piece_count <= IOV_MAX);
+    XD_ASSERT(self->fd >= 0);
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces,
                              .msg_iovlen = (size_t)piece_count};
     ssize_t sent;
@@ -203,6 +205,7 @@ static int64_t socket_recv(struct xd_transport *transport, void *buffer, size_t 
 {
     struct socket_transport *self = self_of(transport);
     XD_ASSERT(bytes > 0);
+    XD_ASSERT(self->fd >= 0);
     ssize_t received;
     do
         received = recv(self->fd, buffer, bytes, 0);

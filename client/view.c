@@ -32,7 +32,7 @@ void xd_view_fill(struct xd_view *element, const struct xd_batch_header *batch, 
 {
     const struct xd_record *record = &element->record;
     const struct xd_record_core *core = record->core;
-    XD_ASSERT(index < batch->record_count);
+    XD_ASSERT(core != NULL && index < batch->record_count);
     xdock_view_t *view = &element->view;
     memset(view, 0, sizeof(*view));
     view->offset = batch->base_offset + index;

@@ -35,17 +35,23 @@ struct xd_writer {
 static inline int xd_refuse(int status, const char *field, const char **ret_field)
 {
     XD_ASSERT(status < 0);
+    XD_ASSERT(field != NULL && ret_field != NULL);
     *ret_field = field;
     return status;
 }
 
-/* 1 when all `bytes` bytes are zero: reserved fields and padding. */
+/* 1 when all `bytes` bytes are zero: reserved fields and padding. By words, of any alignment. */
 static inline int xd_bytes_zero(const void *data, size_t bytes)
 {
     const uint8_t *p = (const uint8_t *)data;
-    uint8_t seen = 0;
-    for (size_t i = 0; i < bytes; i++)
-        seen = (uint8_t)(seen | p[i]);
+    uint64_t seen = 0;
+    uint64_t word;
+    for (; bytes >= sizeof(word); bytes -= sizeof(word), p += sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        seen |= word;
+    }
+    for (; bytes > 0; bytes--)
+        seen |= *p++;
     return seen == 0;
 }
 
@@ -70,6 +76,7 @@ static inline size_t xd_reader_left(const struct xd_reader *reader)
 /* Borrows the next `bytes` bytes. */
 static inline int xd_reader_view(struct xd_reader *reader, size_t bytes, const uint8_t **ret_data)
 {
+    XD_ASSERT(ret_data != NULL);
     if (bytes > xd_reader_left(reader))
         return XD_FRAME_MALFORMED;
     *ret_data = reader->data + reader->at;
@@ -117,6 +124,7 @@ static inline int xd_reader_text(struct xd_reader *reader, const char **ret_text
     *ret_text = text_bytes != 0 ? (const char *)(at + 1) : NULL;
     *ret_bytes = text_bytes;
     reader->at += 1u + text_bytes;
+    XD_ASSERT(reader->at <= reader->bytes);
     return 0;
 }
 
@@ -138,6 +146,7 @@ static inline struct xd_writer xd_writer_init(uint8_t *data, size_t bytes)
 
 static inline void xd_writer_put(struct xd_writer *writer, const void *data, size_t bytes)
 {
+    XD_ASSERT(writer->at <= writer->bytes);
     XD_ASSERT(bytes <= writer->bytes - writer->at);
     if (bytes == 0)
         return;

@@ -146,6 +146,7 @@ const struct xd_event_row *xd_event_find(uint16_t code)
     unsigned number = code & 0xffu;
     if (family > FAMILIES || number >= NUMBERS || row_of_code[family][number] == 0)
         return NULL;
+    XD_ASSERT(row_of_code[family][number] <= ROW_COUNT);
     const struct xd_event_row *row = &rows[row_of_code[family][number] - 1];
     XD_ASSERT(row->code == code);
     return row;
@@ -154,6 +155,7 @@ const struct xd_event_row *xd_event_find(uint16_t code)
 /* Below, equal or above 0, as `name` stands before, at or behind the zero-terminated `other`. */
 static int name_compare(const char *name, size_t bytes, const char *other)
 {
+    XD_ASSERT(name && other);
     size_t other_bytes = strlen(other);
     int diff = memcmp(name, other, bytes < other_bytes ? bytes : other_bytes);
     if (diff)

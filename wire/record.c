@@ -45,6 +45,7 @@ const struct xd_key_row xd_key_rows[XD_KEY_FIELDS] = {
 
 uint32_t xd_groups_bytes(uint8_t present)
 {
+    XD_ASSERT((present & ~XD_GROUPS_ALL) == 0);
     uint32_t p = present;
     return (p & 1u) * (uint32_t)sizeof(struct xd_stock) +
            (p >> 1 & 1u) * (uint32_t)sizeof(struct xd_quantity) +
@@ -184,12 +185,13 @@ static int tlv_check(uint8_t tag, const uint8_t *value, uint8_t bytes,
                      const uint64_t keys[XD_KEY_FIELDS], uint32_t *seen, const char **ret_field)
 {
     XD_ASSERT(tag != XD_TAG_FILL);
+    XD_ASSERT(value != NULL);
     if (tag > XD_TAG_BUSINESS_KEY) {
         const char *wrong = xd_record_tlv_wrong(tag, bytes);
         return wrong ? malformed(wrong, ret_field) : 0;
     }
     const char *name = tag <= XD_KEY_FIELDS ? xd_key_rows[tag - 1].name : "business_key";
-    if (*seen & 1u << tag)
+    if ((*seen & 1u << tag) || bytes == 0)
         return malformed(name, ret_field);
     *seen |= 1u << tag;
     /* Packing the text again also refuses a text that has an exact key, and one of another key. */
@@ -222,6 +224,7 @@ static int tlvs_check(const struct xd_record *record, const uint64_t keys[XD_KEY
         if (tlvs[at] != 0)
             return malformed("tlvs", ret_field);
     }
+    XD_ASSERT(at == bytes);
     uint32_t lacking = hashed & ~seen;
     if (lacking)
         return malformed(xd_key_rows[__builtin_ctz(lacking) - 1].name, ret_field);
@@ -255,6 +258,7 @@ int xd_record_decode(const uint8_t *body, size_t bytes, struct xd_record *ret,
         status = tlvs_check(&record, keys, hashed, ret_field);
     if (status < 0)
         return status;
+    XD_ASSERT((size_t)stride <= bytes && stride % (int)XD_RECORD_ALIGN == 0);
     *ret = record;
     return stride;
 }
@@ -294,6 +298,7 @@ int xd_record_key_text(const struct xd_record *record, uint64_t key, uint8_t tag
     int length = xd_key64_text(key, scratch);
     if (length < 0)
         return XD_RECORD_MALFORMED;
+    XD_ASSERT(length <= (int)XD_KEY_TEXT_BYTES_MAX);
     *ret_text = (struct xd_text){length ? scratch : NULL, (uint32_t)length};
     return 0;
 }
@@ -347,6 +352,7 @@ int xd_uom_decode(uint16_t uom, char *ret_text)
         if (digits[i])
             return -1; /* a character behind a blank */
     }
+    XD_ASSERT(ret_text);
     for (int i = 0; i < count; i++)
         ret_text[i] = characters[digits[i]];
     return count;

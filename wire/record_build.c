@@ -109,6 +109,7 @@ static int plan_make(const struct xd_record_build *build, struct plan *ret_plan,
         return XD_RECORD_TOO_LARGE;
     }
     plan.record_bytes = head + build->payload_bytes;
+    XD_ASSERT(plan.record_bytes <= XD_RECORD_BYTES_MAX);
     *ret_plan = plan;
     return 0;
 }
@@ -116,6 +117,7 @@ static int plan_make(const struct xd_record_build *build, struct plan *ret_plan,
 /* Copies and returns the place behind. */
 static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
 {
+    XD_ASSERT(at && (data || bytes == 0));
     if (bytes)
         memcpy(at, data, bytes);
     return at + bytes;
@@ -124,6 +126,7 @@ static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
 static uint8_t *put_tlv(uint8_t *at, uint8_t tag, const struct xd_text *text)
 {
     XD_ASSERT(text->bytes <= XD_TEXT_BYTES_MAX);
+    XD_ASSERT(tag != XD_TAG_FILL && tag <= XD_TAG_BUSINESS_KEY);
     at[0] = tag;
     at[1] = (uint8_t)text->bytes;
     return put(at + XD_TLV_HEAD_BYTES, text->data, text->bytes);
@@ -133,6 +136,7 @@ static uint8_t *put_groups(uint8_t *at, const struct xd_record_build *build,
                            const struct plan *plan)
 {
     uint8_t present = build->core.present;
+    const uint8_t *start = at;
     if (present & XD_GROUP_STOCK) {
         struct xd_stock stock = build->stock;
         stock.sku = plan->keys[0];
@@ -157,6 +161,7 @@ static uint8_t *put_groups(uint8_t *at, const struct xd_record_build *build,
         at = put(at, &build->batch_ref, sizeof(build->batch_ref));
     if (present & XD_GROUP_REVISION)
         at = put(at, &build->revision, sizeof(build->revision));
+    XD_ASSERT(at == start + xd_groups_bytes(present));
     return at;
 }
 
@@ -200,5 +205,6 @@ int xd_record_encode(const struct xd_record_build *build, uint8_t *buffer, size_
     at = put(at, build->payload, build->payload_bytes);
     XD_ASSERT(at == buffer + plan.record_bytes);
     memset(at, 0, stride - plan.record_bytes);
+    XD_ASSERT(stride <= buffer_bytes);
     return (int)stride;
 }

@@ -98,6 +98,7 @@ const char *xd_status_text(int status)
 enum xd_class xd_status_class(int status)
 {
     const struct status_row *row = find_row(status);
+    XD_ASSERT(row == NULL || row->code == status);
     if (row != NULL)
         return row->class;
     if (status >= 0)

@@ -19,8 +19,8 @@
 
 struct suggest {
     struct xd_text word; /* what was given; borrowed */
-    struct xd_text best; /* nearest so far; borrowed from the offer */
-    uint32_t distance;   /* of it */
+    struct xd_text best; /* nearest so far, empty = none; borrowed from the offer */
+    uint32_t distance;   /* of the best; at first one more than is near enough */
 };
 
 void suggest_init(struct suggest *suggest, struct xd_text word);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the tests of the client share: a client over the fake broker, and records to send.
+ * What the tests of the client share: a client over the fake broker as a fixture, and records to
+ * send.
  */
 #ifndef CROSSDOCK_TESTS_API_API_H
 #define CROSSDOCK_TESTS_API_API_H
@@ -86,6 +87,30 @@ static inline void close_all(struct fake_broker *broker, xdock_client_t *client)
     cr_assert_null(client);
     cr_assert(broker->freed);
     fake_broker_free(broker);
+}
+
+/* The world of a test, which has a process of its own:
+ *     Test(suite, name, .init = start_client, .fini = finish)
+ * A test that wants other settings makes its client itself. */
+static struct fake_broker *broker;
+static xdock_client_t *client;
+static xdock_producer_t *producer; /* goes with the client */
+
+static inline void start_client(void)
+{
+    broker = fake_broker_new();
+    client = open_client(broker, NULL);
+}
+
+static inline void start_producer(void)
+{
+    start_client();
+    producer = open_producer(client);
+}
+
+static inline void finish(void)
+{
+    close_all(broker, client);
 }
 
 #endif

@@ -4,10 +4,8 @@
 #include "client/catalog.h"
 
 /* Names and numbers lead to rows; what is not there leads nowhere. */
-Test(catalog, finds_names_and_numbers)
+Test(catalog, finds_names_and_numbers, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     cr_assert_eq(xd_client_catalog(client, XD_WAIT_FOREVER), 0);
     const struct xd_catalog *catalog = &client->catalog;
     cr_assert_eq(xd_catalog_topic(catalog, "order")->topic, 2);
@@ -21,15 +19,12 @@ Test(catalog, finds_names_and_numbers)
     cr_assert_null(xd_catalog_facility_at(catalog, 0));
     cr_assert_eq(xd_catalog_placement(catalog, 2, 1)->partition_base, fake_partition_base(2, 1));
     cr_assert_null(xd_catalog_placement(catalog, 2, 3));
-    close_all(broker, client);
 }
 
 /* An answer that names a newer epoch makes the copy be fetched again, once. */
-Test(catalog, is_fetched_again_when_an_answer_names_a_newer_epoch)
+Test(catalog, is_fetched_again_when_an_answer_names_a_newer_epoch, .init = start_producer,
+     .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     cr_assert_eq(broker->catalogs, 1);
     xdock_record_t record = make_record("SKU-1");
     cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
@@ -39,19 +34,15 @@ Test(catalog, is_fetched_again_when_an_answer_names_a_newer_epoch)
         cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
     cr_assert_eq(broker->catalogs, 2);
     cr_assert_eq(client->catalog.view.fixed.epoch, 5);
-    close_all(broker, client);
 }
 
 /* A reply that does not decode leaves the former copy as it was. */
-Test(catalog, keeps_its_copy_when_a_reply_is_broken)
+Test(catalog, keeps_its_copy_when_a_reply_is_broken, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     cr_assert_eq(xd_client_catalog(client, XD_WAIT_FOREVER), 0);
     _Alignas(8) const uint8_t broken[24] = {9, 0, 0, 0, 0, 0, 0, 0, 200};
     const char *field = "";
     cr_assert_eq(xd_catalog_take(&client->catalog, broken, sizeof(broken), &field),
                  XD_FRAME_MALFORMED);
     cr_assert_eq(xd_catalog_topic(&client->catalog, "stock")->topic, 1);
-    close_all(broker, client);
 }

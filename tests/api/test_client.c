@@ -5,21 +5,19 @@
 #include <poll.h>
 
 /* Opens over a broker that may misbehave: the status, and the detail in `error`. */
-static int try_open(struct fake_broker *broker, uint32_t timeout_ms, xdock_client_t **ret_client,
-                    char error[256])
+static int try_open(uint32_t timeout_ms, char error[256])
 {
     error[0] = '\0';
-    return xd_client_open_over(NULL, &broker->transport, timeout_ms, ret_client, error, 256);
+    return xd_client_open_over(NULL, &broker->transport, timeout_ms, &client, error, 256);
 }
 
 /* Nobody listens: the open says so at once instead of trying until the deadline. */
 Test(client, open_reports_an_unreachable_broker_at_once)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     broker->connect_status = -ECONNREFUSED;
-    xdock_client_t *client = NULL;
     char error[256];
-    cr_assert_eq(try_open(broker, 5000, &client, error), XD_UNREACHABLE);
+    cr_assert_eq(try_open(5000, error), XD_UNREACHABLE);
     cr_assert_null(client, "outputs are untouched on failure");
     cr_assert_not_null(strstr(error, "127.0.0.1:7700"));
     cr_assert_eq(broker->waited_ns, 0);
@@ -31,11 +29,10 @@ Test(client, open_reports_an_unreachable_broker_at_once)
  * unknown. */
 Test(client, open_reports_a_broker_that_hangs_up)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     broker->cut_in_bytes = 20;
-    xdock_client_t *client = NULL;
     char error[256];
-    cr_assert_eq(try_open(broker, 5000, &client, error), XD_UNREACHABLE);
+    cr_assert_eq(try_open(5000, error), XD_UNREACHABLE);
     cr_assert_eq(broker->waited_ns, 0);
     fake_broker_free(broker);
 }
@@ -44,13 +41,12 @@ Test(client, open_reports_a_broker_that_hangs_up)
 Test(client, open_returns_by_its_deadline)
 {
     for (int mute = 0; mute <= 1; mute++) {
-        struct fake_broker *broker = fake_broker_new();
+        broker = fake_broker_new();
         broker->connect_status = mute;
         broker->mute = true;
-        xdock_client_t *client = NULL;
         char error[256];
         uint64_t before_ns = broker->now_ns;
-        cr_assert_eq(try_open(broker, 400, &client, error), XD_DEADLINE_EXCEEDED);
+        cr_assert_eq(try_open(400, error), XD_DEADLINE_EXCEEDED);
         cr_assert_geq(broker->now_ns - before_ns, 400 * MS);
         cr_assert_leq(broker->now_ns - before_ns, 405 * MS);
         cr_assert(broker->freed);
@@ -59,39 +55,36 @@ Test(client, open_returns_by_its_deadline)
 }
 
 /* With a timeout of 0 the open does not wait; the connection comes up in later steps. */
-Test(client, open_without_waiting_connects_in_later_steps)
+Test(client, open_without_waiting_connects_in_later_steps, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     broker->connect_status = 0;
-    xdock_client_t *client = NULL;
     char error[256];
-    cr_assert_eq(try_open(broker, 0, &client, error), 0);
+    cr_assert_eq(try_open(0, error), 0);
     cr_assert_eq(xdock_client_fd(client), -1);
     cr_assert_eq(xdock_client_events(client), POLLOUT);
     broker->connect_status = 1;
     cr_assert_eq(xdock_client_step(client, 1000), 1);
     cr_assert_eq(xdock_client_fd(client), 3);
     cr_assert_eq(broker->greetings, 1);
-    close_all(broker, client);
 }
 
 /* A broker without a common version finishes the client, and no further attempt is made. */
 Test(client, a_foreign_version_is_fatal)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     broker->hello_status = XD_VERSION_UNSUPPORTED;
-    xdock_client_t *client = NULL;
     char error[256];
-    cr_assert_eq(try_open(broker, 1000, &client, error), XD_VERSION_UNSUPPORTED);
+    cr_assert_eq(try_open(1000, error), XD_VERSION_UNSUPPORTED);
     fake_broker_free(broker);
 }
 
 /* Another data folder behind the same address must not be taken for the first one. */
 Test(client, another_cluster_behind_the_address_is_fatal)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, NULL);
+    producer = open_producer(client);
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
     broker->hello.cluster_id[0]++;
     fake_broker_cut(broker);
@@ -104,9 +97,9 @@ Test(client, another_cluster_behind_the_address_is_fatal)
 /* In a child process every call says so, and closing frees memory without a word to the broker. */
 Test(client, refuses_every_call_after_a_fork)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, NULL);
+    producer = open_producer(client);
     const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
                                          .from = XDOCK_FROM_BEGIN,
                                          .topic = "stock",
@@ -137,11 +130,8 @@ Test(client, refuses_every_call_after_a_fork)
 }
 
 /* Another thread is told so and changes nothing, not even by closing. */
-Test(client, refuses_another_thread)
+Test(client, refuses_another_thread, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     broker->check_status = XD_WRONG_THREAD;
     cr_assert_eq(post_one(producer, "SKU-1", 1), XD_WRONG_THREAD);
     cr_assert_eq(xdock_producer_close(&producer, 1000), XD_WRONG_THREAD);
@@ -150,14 +140,13 @@ Test(client, refuses_another_thread)
     cr_assert_not_null(producer);
     broker->check_status = 0;
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
-    close_all(broker, client);
 }
 
 /* Closing with a dead broker is bounded over all producers and counts what is unknown. */
 Test(client, close_is_bounded_over_all_producers)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
+    broker = fake_broker_new();
+    client = open_client(broker, NULL);
     xdock_producer_t *first = open_producer(client);
     xdock_producer_t *second = NULL;
     cr_assert_eq(xdock_producer_open(client, "erp", NULL, "DC08", 1000, &second), 0);
@@ -174,12 +163,11 @@ Test(client, close_is_bounded_over_all_producers)
 }
 
 /* An event loop that only follows fd, events and deadline gets everything done. */
-Test(client, is_driven_by_an_event_loop)
+Test(client, is_driven_by_an_event_loop, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"producer.linger_us", "20000", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.linger_us", "20000", NULL});
+    producer = open_producer(client);
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
     cr_assert_eq(xdock_client_events(client), POLLIN, "nothing has to be sent yet");
     uint32_t wait_ms = xdock_client_deadline(client);
@@ -196,15 +184,13 @@ Test(client, is_driven_by_an_event_loop)
     cr_assert_eq(broker->batches, 1);
     xdock_ack_t ack;
     take_acks(producer, &ack, 1);
-    close_all(broker, client);
 }
 
 /* Options that contradict each other are refused by name. */
 Test(client, refuses_contradicting_options)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     xdock_options_t *options = NULL;
-    xdock_client_t *client = NULL;
     char error[256] = "";
     cr_assert_eq(xdock_options_init(&options), 0);
     cr_assert_eq(xdock_options_set(options, "reconnect.min", "3s"), 0);

@@ -4,10 +4,8 @@
 #include <errno.h>
 
 /* Pauses between attempts are jittered, double, and stop growing at reconnect.max. */
-Test(connection, pauses_grow_with_jitter_up_to_the_limit)
+Test(connection, pauses_grow_with_jitter_up_to_the_limit, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     broker->connect_status = -ECONNREFUSED;
     fake_broker_cut(broker);
     uint64_t last_ns = 0;
@@ -31,17 +29,16 @@ Test(connection, pauses_grow_with_jitter_up_to_the_limit)
         full = full * 2 < 2000 * MS ? full * 2 : 2000 * MS;
     }
     cr_assert_neq(pauses[8], pauses[9], "without jitter all clients come back together");
-    close_all(broker, client);
 }
 
 /* A broker that owes an answer and is silent is asked by PING, then given up; one that answers the
  * PING is merely slow. */
-Test(connection, asks_a_silent_broker_before_it_is_given_up)
+Test(connection, asks_a_silent_broker_before_it_is_given_up, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(
-        broker, (const char *const[]){"keepalive", "1s", "connect.timeout", "1s", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker,
+                         (const char *const[]){"keepalive", "1s", "connect.timeout", "1s", NULL});
+    producer = open_producer(client);
     broker->hold_acks = true;
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
     cr_assert_eq(xdock_flush(producer, 5500), XD_DEADLINE_EXCEEDED);
@@ -57,45 +54,33 @@ Test(connection, asks_a_silent_broker_before_it_is_given_up)
     broker->hold_acks = false;
     cr_assert_eq(xdock_flush(producer, 20000), 0);
     cr_assert_eq(fake_broker_records(broker), 1);
-    close_all(broker, client);
 }
 
 /* An idle connection stays as it is, however long nobody asks for anything. */
-Test(connection, leaves_an_idle_connection_alone)
+Test(connection, leaves_an_idle_connection_alone, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     cr_assert_eq(xdock_client_deadline(client), XDOCK_FOREVER);
     broker->now_ns += 3600 * 1000 * MS;
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
     cr_assert_eq(xdock_flush(producer, 1000), 0);
     cr_assert_eq(broker->pings, 0);
     cr_assert_eq(broker->connects, 1);
-    close_all(broker, client);
 }
 
 /* A program that was busy for a long time finds the answer in the socket and does not give up. */
-Test(connection, a_late_program_is_no_silent_broker)
+Test(connection, a_late_program_is_no_silent_broker, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     broker->hold_acks = true;
     post_alone(client, producer, "SKU-1", 1);
     fake_broker_release_acks(broker);
     broker->now_ns += 600 * 1000 * MS;
     cr_assert_eq(xdock_flush(producer, 1000), 0);
     cr_assert_eq(broker->connects, 1);
-    close_all(broker, client);
 }
 
 /* A draining broker gets nothing new; after it has gone the client comes back. */
-Test(connection, sends_nothing_new_to_a_draining_broker)
+Test(connection, sends_nothing_new_to_a_draining_broker, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     fake_broker_goaway(broker);
     cr_assert_geq(xdock_client_step(client, 0), 0);
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
@@ -104,15 +89,13 @@ Test(connection, sends_nothing_new_to_a_draining_broker)
     fake_broker_cut(broker);
     cr_assert_eq(xdock_flush(producer, 5000), 0);
     cr_assert_eq(broker->connects, 2);
-    close_all(broker, client);
 }
 
 /* One attempt takes no longer than connect.timeout, then the next one follows. */
-Test(connection, gives_up_an_attempt_that_hangs)
+Test(connection, gives_up_an_attempt_that_hangs, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"connect.timeout", "200ms", NULL});
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"connect.timeout", "200ms", NULL});
     broker->connect_status = 0;
     fake_broker_cut(broker);
     uint64_t before_ns = broker->now_ns;
@@ -122,5 +105,4 @@ Test(connection, gives_up_an_attempt_that_hangs)
     broker->connect_status = 1;
     while (broker->connects < 2)
         cr_assert_geq(xdock_client_step(client, 10000), 0);
-    close_all(broker, client);
 }

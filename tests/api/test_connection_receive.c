@@ -3,7 +3,7 @@
 
 #include "client/producer.h"
 
-static void put_raw(struct fake_broker *broker, const struct xd_frame *frame, const void *body)
+static void put_raw(const struct xd_frame *frame, const void *body)
 {
     xd_frame_encode(frame, broker->out + broker->out_end);
     memcpy(broker->out + broker->out_end + XD_FRAME_HEADER_BYTES, body, frame->length);
@@ -13,10 +13,10 @@ static void put_raw(struct fake_broker *broker, const struct xd_frame *frame, co
 /* What a broker must not send breaks the connection; the client comes back and loses nothing. */
 static void expect_break(const struct xd_frame *frame, const void *body)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
-    put_raw(broker, frame, body);
+    broker = fake_broker_new();
+    client = open_client(broker, NULL);
+    producer = open_producer(client);
+    put_raw(frame, body);
     cr_assert_geq(xdock_client_step(client, 0), 0);
     cr_assert_not(broker->up, "op %x was taken", frame->op);
     cr_assert_eq(post_one(producer, "SKU-1", 1), 0);
@@ -69,11 +69,8 @@ Test(connection_receive, breaks_on_acks_that_cannot_be)
 }
 
 /* Frames whose lengths are no multiple of 8 leave the next ones unaligned; all of them arrive. */
-Test(connection_receive, aligns_frames_behind_odd_ones)
+Test(connection_receive, aligns_frames_behind_odd_ones, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     broker->hold_acks = true;
     broker->refuse_status = XD_FIELD_INVALID; /* its ack carries a text of 7 bytes */
     broker->refuse_count = 3;
@@ -88,15 +85,13 @@ Test(connection_receive, aligns_frames_behind_odd_ones)
         refused += acks[i].status == XD_FIELD_INVALID ? 1 : 0;
     cr_assert_eq(refused, 3);
     cr_assert_eq(broker->connects, 1);
-    close_all(broker, client);
 }
 
 /* A READ reply that arrives in pieces goes straight to the reader, and an owner that has gone in
  * the middle of it is not written to any more. */
-Test(connection_receive, drops_the_rest_for_an_owner_that_is_gone)
+Test(connection_receive, drops_the_rest_for_an_owner_that_is_gone, .init = start_client,
+     .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     for (uint64_t i = 1; i <= 40; i++)
         fake_broker_append(broker, fake_partition_base(1, 1), "SKU-1", i);
     const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
@@ -116,5 +111,4 @@ Test(connection_receive, drops_the_rest_for_an_owner_that_is_gone)
     cr_assert_eq(xdock_admin_call(client, "echo", "{\"a\":1}", 1000, &reply), 0);
     cr_assert_str_eq(reply, "{\"a\":1}");
     cr_assert_eq(broker->connects, 1);
-    close_all(broker, client);
 }

@@ -4,11 +4,8 @@
 #include "client/producer.h"
 
 /* A send is durable when it returns, and says where the record is. */
-Test(post, send_returns_the_outcome)
+Test(post, send_returns_the_outcome, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     xdock_ack_t ack;
     for (uint64_t i = 0; i < 3; i++) {
@@ -19,16 +16,14 @@ Test(post, send_returns_the_outcome)
     }
     cr_assert_eq(producer->outbox.free_count, producer->outbox.slot_count,
                  "no slot is left behind");
-    close_all(broker, client);
 }
 
 /* A send that runs out of time leaves its record queued; the outcome comes out of xdock_acks. */
-Test(post, send_keeps_its_deadline_and_the_record)
+Test(post, send_keeps_its_deadline_and_the_record, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"producer.acks", "failures", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.acks", "failures", NULL});
+    producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     xdock_ack_t ack = {.sequence = 77};
     broker->hold_acks = true;
@@ -40,15 +35,11 @@ Test(post, send_keeps_its_deadline_and_the_record)
     take_acks(producer, &ack, 1);
     cr_assert_eq(ack.sequence, 1);
     cr_assert_eq(ack.status, 0);
-    close_all(broker, client);
 }
 
 /* Deadlines hold while there is no connection at all. */
-Test(post, keeps_deadlines_without_a_connection)
+Test(post, keeps_deadlines_without_a_connection, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     broker->connect_status = 0;
     fake_broker_cut(broker);
     xdock_record_t record = make_record("SKU-1");
@@ -59,17 +50,16 @@ Test(post, keeps_deadlines_without_a_connection)
     broker->connect_status = 1;
     cr_assert_eq(xdock_flush(producer, 20000), 0);
     cr_assert_eq(fake_broker_records(broker), 1);
-    close_all(broker, client);
 }
 
 /* A full buffer makes post wait for room until its deadline; with room it goes on. */
-Test(post, waits_for_room_and_no_longer_than_asked)
+Test(post, waits_for_room_and_no_longer_than_asked, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(
-        broker, (const char *const[]){"producer.batch_bytes", "4KiB", "producer.buffer_bytes",
-                                      "64KiB", "producer.acks", "failures", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
+                                                       "producer.buffer_bytes", "64KiB",
+                                                       "producer.acks", "failures", NULL});
+    producer = open_producer(client);
     broker->hold_acks = true;
     xdock_record_t record = make_record("SKU-1");
     uint64_t posted = 0;
@@ -90,17 +80,15 @@ Test(post, waits_for_room_and_no_longer_than_asked)
     cr_assert_eq(xdock_flush(producer, 1000), 0);
     cr_assert_eq(fake_broker_records(broker), posted + 1);
     xd_outbox_check(&producer->outbox);
-    close_all(broker, client);
 }
 
 /* A buffer of outcomes that nobody takes cannot become free by waiting: post says so at once. */
-Test(post, does_not_wait_for_room_that_only_the_program_can_make)
+Test(post, does_not_wait_for_room_that_only_the_program_can_make, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
-                                                  "producer.buffer_bytes", "64KiB", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
+                                                       "producer.buffer_bytes", "64KiB", NULL});
+    producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     uint64_t posted = 0;
     int status;
@@ -118,15 +106,11 @@ Test(post, does_not_wait_for_room_that_only_the_program_can_make)
     }
     cr_assert_eq(taken, posted);
     cr_assert_eq(xdock_post(producer, &record, posted, 0), 0);
-    close_all(broker, client);
 }
 
 /* Own numbers are taken when they rise, and refused by name when not. */
-Test(post, takes_rising_sequences_of_the_source)
+Test(post, takes_rising_sequences_of_the_source, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     xdock_ack_t ack;
     record.sequence = 100;
@@ -139,16 +123,12 @@ Test(post, takes_rising_sequences_of_the_source)
     record.sequence = 0;
     cr_assert_eq(xdock_send(producer, &record, &ack, 1000), 0);
     cr_assert_eq(ack.sequence, 108, "the library counts on behind them");
-    close_all(broker, client);
 }
 
 /* An import that runs again skips, per partition, what is there; the rest has lower numbers than
  * the channel's highest and is taken all the same. */
-Test(post, lets_an_import_fill_the_partitions_that_lag)
+Test(post, lets_an_import_fill_the_partitions_that_lag, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t first = make_record("SKU-1");
     xdock_record_t second = make_record("SKU-2");
     cr_assert_neq(xdock_producer_route(producer, &first), xdock_producer_route(producer, &second));
@@ -165,15 +145,11 @@ Test(post, lets_an_import_fill_the_partitions_that_lag)
     cr_assert_eq(ack.sequence, 3);
     first.sequence = 9;
     cr_assert_eq(xdock_post(producer, &first, 0, 0), XD_FIELD_INVALID, "its partition has 10");
-    close_all(broker, client);
 }
 
 /* Wrong fields are named and nothing is queued. */
-Test(post, names_the_wrong_field)
+Test(post, names_the_wrong_field, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     record.topic = "stok";
     cr_assert_eq(xdock_post(producer, &record, 0, 1000), XD_TOPIC_UNKNOWN);
@@ -189,16 +165,15 @@ Test(post, names_the_wrong_field)
     cr_assert_not_null(strstr(xdock_client_error(client), "producer.batch_bytes"));
     cr_assert_eq(xdock_producer_pending(producer), 0);
     cr_assert_eq(producer->outbox.free_count, producer->outbox.slot_count);
-    close_all(broker, client);
 }
 
 /* A topic that is created later is found without a new open. */
-Test(post, finds_a_topic_that_came_later)
+Test(post, finds_a_topic_that_came_later, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     broker->topic_count = 1;
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
+    client = open_client(broker, NULL);
+    producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     record.topic = "order";
     cr_assert_eq(xdock_post(producer, &record, 0, 1000), XD_TOPIC_UNKNOWN);
@@ -207,16 +182,14 @@ Test(post, finds_a_topic_that_came_later)
     xdock_ack_t ack;
     cr_assert_eq(xdock_send(producer, &record, &ack, 1000), 0);
     cr_assert_geq(ack.partition, fake_partition_base(2, 1));
-    close_all(broker, client);
 }
 
 /* Encoded records are numbered, get channel and epoch, and go to one partition. */
-Test(post, encoded_records_are_numbered_and_routed)
+Test(post, encoded_records_are_numbered_and_routed, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB", NULL});
+    producer = open_producer(client);
     _Alignas(8) uint8_t body[16384];
     size_t bytes = 0;
     xdock_record_t record = make_record("SKU-1");
@@ -245,17 +218,15 @@ Test(post, encoded_records_are_numbered_and_routed)
     cr_assert_eq(xdock_post_encoded(producer, "stock", body, bytes + (size_t)stride, 51, 0, 0),
                  XD_PARTITION_WRONG);
     cr_assert_eq(xdock_producer_pending(producer), 0);
-    close_all(broker, client);
 }
 
 /* Encoded records are queued as a whole or not at all. */
-Test(post, encoded_records_are_queued_whole_or_not_at_all)
+Test(post, encoded_records_are_queued_whole_or_not_at_all, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
-                                                  "producer.buffer_bytes", "64KiB", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
+                                                       "producer.buffer_bytes", "64KiB", NULL});
+    producer = open_producer(client);
     broker->hold_acks = true;
     static _Alignas(8) uint8_t body[40000];
     size_t bytes = 0;
@@ -276,18 +247,17 @@ Test(post, encoded_records_are_queued_whole_or_not_at_all)
     cr_assert_eq(xdock_post_encoded(producer, "stock", body, bytes, count, 0, 1000), 0);
     cr_assert_eq(xdock_flush(producer, 1000), 0);
     cr_assert_eq(fake_broker_records(broker), 2 * count);
-    close_all(broker, client);
 }
 
 /* A post that need not wait asks for no time, however long it might wait; one that waits several
  * times still has one deadline. */
-Test(post, reads_the_clock_only_to_wait)
+Test(post, reads_the_clock_only_to_wait, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(
-        broker, (const char *const[]){"producer.batch_bytes", "4KiB", "producer.buffer_bytes",
-                                      "64KiB", "producer.acks", "failures", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.batch_bytes", "4KiB",
+                                                       "producer.buffer_bytes", "64KiB",
+                                                       "producer.acks", "failures", NULL});
+    producer = open_producer(client);
     xdock_record_t record = make_record("SKU-1");
     _Alignas(8) uint8_t encoded[512];
     int bytes = xdock_encode(producer, &record, encoded, sizeof(encoded));
@@ -309,5 +279,4 @@ Test(post, reads_the_clock_only_to_wait)
     cr_assert_leq(broker->now_ns - before_ns, 305 * MS);
     broker->hold_acks = false;
     fake_broker_release_acks(broker);
-    close_all(broker, client);
 }

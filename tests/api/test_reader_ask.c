@@ -1,64 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/api/api.h"
+#include "tests/api/reading.h"
 
 #include "client/reader.h"
 
 #define WIDE 27u /* three placements: 81 partitions */
 
-static uint32_t count_all(xdock_reader_t *reader)
-{
-    uint32_t count = 0;
-    while (!xdock_reader_at_end(reader)) {
-        int status = xdock_reader_poll(reader, 1000);
-        cr_assert_geq(status, 0, "%s", xd_status_name(status));
-        while (xdock_reader_next(reader) != NULL)
-            count++;
-    }
-    return count;
-}
-
 /* A reader of all partitions of a wide topic, with so many requests. */
-static xdock_reader_t *open_wide(struct fake_broker *broker, const char *requests,
-                                 xdock_client_t **ret_client)
+static xdock_reader_t *open_wide(const char *requests)
 {
     broker->topic_count = 1;
     broker->width = WIDE;
     broker->read_bytes_max = 1; /* a READ gets one batch */
-    *ret_client = open_client(broker, (const char *const[]){"reader.requests", requests, NULL});
-    const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
-                                         .from = XDOCK_FROM_BEGIN,
-                                         .topic = "stock",
-                                         .partition = -1};
-    xdock_reader_t *reader = NULL;
-    cr_assert_eq(xdock_reader_open(*ret_client, &selection, 1000, &reader), 0, "%s",
-                 xdock_client_error(*ret_client));
+    client = open_client(broker, (const char *const[]){"reader.requests", requests, NULL});
+    const xdock_selection_t selection = select_stock();
+    xdock_reader_t *reader = open_reader(&selection);
     cr_assert_geq(xdock_reader_partition(reader, 3 * WIDE - 1), 0);
     return reader;
 }
 
 /* Long polls at the ends of most partitions do not hold up the few that have data. */
-Test(reader_ask, reads_what_is_there_before_it_waits_for_more)
+Test(reader_ask, reads_what_is_there_before_it_waits_for_more, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     for (uint32_t i = 0; i < 8; i++) {
         for (uint64_t n = 1; n <= 50; n++)
             fake_broker_append(broker, FAKE_WIDE_BASE + 10 * i, "SKU-1", n);
     }
-    xdock_client_t *client;
-    xdock_reader_t *reader = open_wide(broker, "16", &client);
+    xdock_reader_t *reader = open_wide("16");
     cr_assert_eq(count_all(reader), 400);
     cr_assert_lt(broker->waited_ns, MS);
     cr_assert_leq(broker->reads, 3 * WIDE + 400 + 16, "the others are not asked again and again");
-    close_all(broker, client);
 }
 
 /* Long polls leave a partition with data its buffer and the program another one: both READs of a
  * partition that gets data all the time are on their way without a wait. */
-Test(reader_ask, keeps_a_buffer_for_what_comes_next)
+Test(reader_ask, keeps_a_buffer_for_what_comes_next, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client;
-    xdock_reader_t *reader = open_wide(broker, "4", &client);
+    broker = fake_broker_new();
+    xdock_reader_t *reader = open_wide("4");
     cr_assert_eq(xdock_reader_poll(reader, 1000), 0, "all are at their ends");
     for (uint64_t n = 1; n <= 50; n++)
         fake_broker_append(broker, FAKE_WIDE_BASE + 3, "SKU-1", n);
@@ -67,16 +46,14 @@ Test(reader_ask, keeps_a_buffer_for_what_comes_next)
     for (int i = 1; i < 50; i++)
         cr_assert_eq(xdock_reader_poll(reader, 1000), 1);
     cr_assert_lt(broker->now_ns - before_ns, MS);
-    close_all(broker, client);
 }
 
 /* Idle partitions take turns; news in any of them is seen within 200 ms, without a storm of READs.
  */
-Test(reader_ask, sees_news_soon_in_many_idle_partitions)
+Test(reader_ask, sees_news_soon_in_many_idle_partitions, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client;
-    xdock_reader_t *reader = open_wide(broker, "4", &client);
+    broker = fake_broker_new();
+    xdock_reader_t *reader = open_wide("4");
     cr_assert_eq(xdock_reader_poll(reader, 1000), 0);
     uint32_t before_reads = broker->reads;
     cr_assert_eq(xdock_reader_poll(reader, 1000), 0);
@@ -90,19 +67,17 @@ Test(reader_ask, sees_news_soon_in_many_idle_partitions)
         cr_assert_eq(xdock_reader_next(reader)->partition, partition);
         cr_assert_leq(broker->now_ns - before_ns, 210 * MS, "trial %lu", (unsigned long)i);
     }
-    close_all(broker, client);
 }
 
 /* A backlog in more partitions than there are requests does not hide the others. */
-Test(reader_ask, looks_at_idle_partitions_while_others_have_a_backlog)
+Test(reader_ask, looks_at_idle_partitions_while_others_have_a_backlog, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
+    broker = fake_broker_new();
     for (uint32_t i = 0; i < 20; i++) {
         for (uint64_t n = 1; n <= 100; n++)
             fake_broker_append(broker, FAKE_WIDE_BASE + i, "SKU-1", n);
     }
-    xdock_client_t *client;
-    xdock_reader_t *reader = open_wide(broker, "4", &client);
+    xdock_reader_t *reader = open_wide("4");
     const uint32_t idle = FAKE_WIDE_BASE + 3 * WIDE - 1;
     int appended_at = 300;
     int seen_at = -1;
@@ -116,25 +91,20 @@ Test(reader_ask, looks_at_idle_partitions_while_others_have_a_backlog)
     }
     cr_assert_geq(seen_at, appended_at);
     cr_assert_leq(seen_at - appended_at, 300, "seen after %d ms", seen_at - appended_at);
-    close_all(broker, client);
 }
 
 /* Long polls of many readers leave room for other requests of the client, and the readers whose
  * polls find no room see news all the same. */
-Test(reader_ask, leaves_room_for_other_requests)
+Test(reader_ask, leaves_room_for_other_requests, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client;
+    broker = fake_broker_new();
     xdock_reader_t *readers[6];
     broker->topic_count = 1;
     broker->width = 21;
     client = open_client(broker, NULL);
-    const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
-                                         .from = XDOCK_FROM_BEGIN,
-                                         .topic = "stock",
-                                         .partition = -1};
+    const xdock_selection_t selection = select_stock();
     for (int i = 0; i < 6; i++) {
-        cr_assert_eq(xdock_reader_open(client, &selection, 1000, &readers[i]), 0);
+        readers[i] = open_reader(&selection);
         cr_assert_eq(xdock_reader_poll(readers[i], 10), 0);
     }
     cr_assert_gt(broker->waits_max, 128);
@@ -150,5 +120,4 @@ Test(reader_ask, leaves_room_for_other_requests)
         cr_assert_eq(xdock_reader_poll(readers[i], 5000), 1);
         cr_assert_leq(broker->now_ns - before_ns, 210 * MS, "reader %d", i);
     }
-    close_all(broker, client);
 }

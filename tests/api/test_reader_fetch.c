@@ -1,49 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/api/api.h"
+#include "tests/api/reading.h"
 
 #include "client/reader.h"
 #include "wire/record.h"
 
 #include <stdlib.h>
 
-#define BASE fake_partition_base(1, 1)
-
-static xdock_reader_t *open_reader(xdock_client_t *client, const char *sku, const char *location,
-                                   uint16_t type)
+/* A reader of what passes the filters in one facility. */
+static xdock_reader_t *open_filtered(const char *sku, const char *location, uint16_t type)
 {
-    const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
-                                         .from = XDOCK_FROM_BEGIN,
-                                         .topic = "stock",
-                                         .facility = "DC07",
-                                         .sku = sku,
-                                         .location = location,
-                                         .type = type,
-                                         .partition = -1};
-    xdock_reader_t *reader = NULL;
-    int status = xdock_reader_open(client, &selection, 1000, &reader);
-    cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), xdock_client_error(client));
-    return reader;
-}
-
-static uint32_t count_all(xdock_reader_t *reader)
-{
-    uint32_t count = 0;
-    while (!xdock_reader_at_end(reader)) {
-        int status = xdock_reader_poll(reader, 1000);
-        cr_assert_geq(status, 0, "%s", xd_status_name(status));
-        while (xdock_reader_next(reader) != NULL)
-            count++;
-    }
-    return count;
+    xdock_selection_t selection = select_stock();
+    selection.facility = "DC07";
+    selection.sku = sku;
+    selection.location = location;
+    selection.type = type;
+    return open_reader(&selection);
 }
 
 /* Filters by sku, either location and type are exact, for short and for hashed texts. */
-Test(reader_fetch, filters_exactly)
+Test(reader_fetch, filters_exactly, .fini = finish)
 {
     static const char long_sku[] = "a-very-long-sku-that-only-a-hash-can-hold";
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, NULL);
+    producer = open_producer(client);
     const struct {
         const char *sku, *location, *location_to;
         uint16_t type;
@@ -73,20 +53,15 @@ Test(reader_fetch, filters_exactly)
                   {"SKU-1", "B-01", XDOCK_STOCK_MOVED, 1},
                   {"SKU", NULL, 0, 0}};
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        xdock_reader_t *reader =
-            open_reader(client, wanted[i].sku, wanted[i].location, wanted[i].type);
+        xdock_reader_t *reader = open_filtered(wanted[i].sku, wanted[i].location, wanted[i].type);
         cr_assert_eq(count_all(reader), wanted[i].count, "row %zu", i);
         xdock_reader_close(&reader);
     }
-    close_all(broker, client);
 }
 
 /* Records that the broker has suppressed are not handed out. */
-Test(reader_fetch, honours_the_suppression_bitmap)
+Test(reader_fetch, honours_the_suppression_bitmap, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     for (uint64_t i = 0; i < 10; i++)
         cr_assert_eq(post_one(producer, "SKU-1", i), 0);
     cr_assert_eq(xdock_flush(producer, 1000), 0);
@@ -99,67 +74,70 @@ Test(reader_fetch, honours_the_suppression_bitmap)
     ((uint8_t *)batch + batch->batch_bytes)[1] = 0x02; /* record 9 */
     broker->log[0].header = batch;
 
-    xdock_reader_t *reader = open_reader(client, NULL, NULL, 0);
+    xdock_reader_t *reader = open_filtered(NULL, NULL, 0);
     cr_assert_eq(xdock_reader_poll(reader, 1000), 8);
     const xdock_view_t *view;
     while ((view = xdock_reader_next(reader)) != NULL)
         cr_assert(view->offset != 3 && view->offset != 9);
     cr_assert_eq(count_all(reader), 0);
     cr_assert(xdock_reader_at_end(reader));
-    close_all(broker, client);
+}
+
+/* An offset inside a batch is where reading begins: the records before it are in what the broker
+ * gives, and not handed out. */
+Test(reader_fetch, begins_inside_a_batch, .init = start_producer, .fini = finish)
+{
+    for (uint64_t i = 0; i < 10; i++)
+        cr_assert_eq(post_one(producer, "SKU-1", i), 0);
+    cr_assert_eq(xdock_flush(producer, 1000), 0);
+    cr_assert_eq(broker->log[0].header->record_count, 10);
+    xdock_selection_t selection = select_base(XDOCK_FROM_OFFSET, 7);
+    selection.partition = (int32_t)broker->log[0].header->partition;
+    xdock_reader_t *reader = open_reader(&selection);
+    cr_assert_eq(xdock_reader_poll(reader, 1000), 3);
+    for (uint64_t i = 7; i < 10; i++)
+        cr_assert_eq(xdock_reader_next(reader)->offset, i);
+    cr_assert_eq(count_all(reader), 0);
 }
 
 /* Compressed batches are decoded, and come back as they were sent. */
-Test(reader_fetch, reads_compressed_batches)
+Test(reader_fetch, reads_compressed_batches, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client =
-        open_client(broker, (const char *const[]){"producer.codec", "lz4", NULL});
-    xdock_producer_t *producer = open_producer(client);
+    broker = fake_broker_new();
+    client = open_client(broker, (const char *const[]){"producer.codec", "lz4", NULL});
+    producer = open_producer(client);
     for (uint64_t i = 0; i < 100; i++)
         cr_assert_eq(post_one(producer, "SKU-1", i), 0);
     cr_assert_eq(xdock_flush(producer, 1000), 0);
     cr_assert_eq(broker->log[0].header->codec, XD_CODEC_LZ4);
     cr_assert_lt(broker->log[0].header->batch_bytes, broker->log[0].header->raw_bytes / 2);
-    xdock_reader_t *reader = open_reader(client, "SKU-1", NULL, 0);
+    xdock_reader_t *reader = open_filtered("SKU-1", NULL, 0);
     cr_assert_eq(count_all(reader), 100);
-    close_all(broker, client);
 }
 
 /* Retention was faster: reported once, with the number of missing records, then reading goes on. */
-Test(reader_fetch, goes_on_at_the_first_record_kept)
+Test(reader_fetch, goes_on_at_the_first_record_kept, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     for (uint64_t i = 1; i <= 10; i++)
         fake_broker_append(broker, BASE, "SKU-1", i);
-    const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
-                                         .from = XDOCK_FROM_OFFSET,
-                                         .position = 2,
-                                         .topic = "stock",
-                                         .facility = "DC07",
-                                         .partition = (int32_t)BASE};
+    const xdock_selection_t selection = select_base(XDOCK_FROM_OFFSET, 2);
     broker->first_offset = 6;
-    xdock_reader_t *reader = NULL;
-    cr_assert_eq(xdock_reader_open(client, &selection, 1000, &reader), 0);
+    xdock_reader_t *reader = open_reader(&selection);
     cr_assert_eq(xdock_reader_poll(reader, 1000), XD_OFFSET_GONE);
     cr_assert_not_null(strstr(xdock_client_error(client), "4 records"));
     cr_assert_eq(xdock_reader_poll(reader, 1000), 1);
     cr_assert_eq(xdock_reader_next(reader)->offset, 6);
     cr_assert_eq(count_all(reader), 3);
-    close_all(broker, client);
 }
 
 /* A quarantined partition stops and is reported once; the others go on, and a seek starts it again.
  */
-Test(reader_fetch, stops_a_quarantined_partition_only)
+Test(reader_fetch, stops_a_quarantined_partition_only, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     for (uint32_t i = 0; i < FAKE_WIDTH; i++)
         fake_broker_append(broker, BASE + i, "SKU-1", 1);
     broker->read_status = XD_RANGE_QUARANTINED;
-    xdock_reader_t *reader = open_reader(client, NULL, NULL, 0);
+    xdock_reader_t *reader = open_filtered(NULL, NULL, 0);
     int reports = 0;
     uint32_t records = 0;
     for (int i = 0; i < 20; i++) {
@@ -173,26 +151,19 @@ Test(reader_fetch, stops_a_quarantined_partition_only)
     cr_assert_eq(records, FAKE_WIDTH - 1);
     cr_assert_eq(xdock_reader_seek(reader, -1, XDOCK_FROM_BEGIN, 0), 0);
     cr_assert_eq(count_all(reader), FAKE_WIDTH);
-    close_all(broker, client);
 }
 
 /* A range that ends in damage is not at its end before all of it is given and the damage is told: a
  * program that stops at the end must not take what it has for everything. */
-Test(reader_fetch, is_not_at_the_end_before_damage_is_told)
+Test(reader_fetch, is_not_at_the_end_before_damage_is_told, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     for (uint64_t i = 1; i <= 5; i++)
         fake_broker_append(broker, BASE, "SKU-1", i);
     broker->ends[BASE] += 10; /* the rest lies behind the damage */
     broker->read_status = XD_RANGE_QUARANTINED;
     broker->read_skip = 1;
-    xdock_selection_t selection = {.struct_bytes = sizeof(selection),
-                                   .from = XDOCK_FROM_BEGIN,
-                                   .topic = "stock",
-                                   .partition = (int32_t)BASE};
-    xdock_reader_t *reader = NULL;
-    cr_assert_eq(xdock_reader_open(client, &selection, 1000, &reader), 0);
+    xdock_selection_t selection = select_base(XDOCK_FROM_BEGIN, 0);
+    xdock_reader_t *reader = open_reader(&selection);
     int reports = 0;
     uint32_t records = 0;
     for (int polls = 0; xdock_reader_at_end(reader) == 0 && polls < 20; polls++) {
@@ -206,49 +177,35 @@ Test(reader_fetch, is_not_at_the_end_before_damage_is_told)
     cr_assert_eq(records, 5);
     cr_assert_eq(reports, 1);
     cr_assert_eq(xdock_reader_at_end(reader), 1);
-    close_all(broker, client);
 }
 
 /* A batch that was damaged on the way is reported and read again. */
-Test(reader_fetch, reads_a_damaged_batch_again)
+Test(reader_fetch, reads_a_damaged_batch_again, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     for (uint64_t i = 1; i <= 3; i++)
         fake_broker_append(broker, BASE, "SKU-1", i);
     broker->damage_reads = true;
-    xdock_reader_t *reader = open_reader(client, NULL, NULL, 0);
+    xdock_reader_t *reader = open_filtered(NULL, NULL, 0);
     cr_assert_eq(xdock_reader_poll(reader, 1000), XD_BATCH_CHECKSUM);
     cr_assert_eq(count_all(reader), 3);
-    close_all(broker, client);
 }
 
 /* A throttled READ is repeated after the delay, unseen. */
-Test(reader_fetch, repeats_a_throttled_read)
+Test(reader_fetch, repeats_a_throttled_read, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     fake_broker_append(broker, BASE, "SKU-1", 1);
     broker->read_status = XD_THROTTLED;
-    xdock_reader_t *reader = open_reader(client, NULL, NULL, 0);
+    xdock_reader_t *reader = open_filtered(NULL, NULL, 0);
     cr_assert_eq(count_all(reader), 1);
-    close_all(broker, client);
 }
 
 /* Seeking while READs wait at the end takes their buffers back at once. */
-Test(reader_fetch, does_not_wait_for_reads_from_before_a_seek)
+Test(reader_fetch, does_not_wait_for_reads_from_before_a_seek, .init = start_client, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
     for (uint64_t i = 1; i <= 3; i++)
         fake_broker_append(broker, BASE, "SKU-1", i);
-    const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
-                                         .from = XDOCK_FROM_BEGIN,
-                                         .topic = "stock",
-                                         .facility = "DC07",
-                                         .partition = (int32_t)BASE};
-    xdock_reader_t *reader = NULL;
-    cr_assert_eq(xdock_reader_open(client, &selection, 1000, &reader), 0);
+    const xdock_selection_t selection = select_base(XDOCK_FROM_BEGIN, 0);
+    xdock_reader_t *reader = open_reader(&selection);
     for (int i = 0; i < 20; i++) {
         cr_assert_eq(count_all(reader), 3);
         cr_assert_eq(xdock_reader_poll(reader, 1), 0, "a READ waits at the end");
@@ -258,5 +215,4 @@ Test(reader_fetch, does_not_wait_for_reads_from_before_a_seek)
         cr_assert_lt(broker->now_ns - before_ns, 10 * MS);
         cr_assert_eq(xdock_reader_seek(reader, -1, XDOCK_FROM_BEGIN, 0), 0);
     }
-    close_all(broker, client);
 }

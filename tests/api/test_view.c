@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/api/api.h"
+#include "tests/api/reading.h"
 
 static void assert_text(xdock_bytes_t text, const char *expected)
 {
@@ -7,13 +7,10 @@ static void assert_text(xdock_bytes_t text, const char *expected)
     cr_assert_eq(memcmp(text.data, expected, text.bytes), 0);
 }
 
-static const xdock_view_t *read_one(xdock_client_t *client, xdock_reader_t **ret_reader)
+static const xdock_view_t *read_one(xdock_reader_t **ret_reader)
 {
-    const xdock_selection_t selection = {.struct_bytes = sizeof(selection),
-                                         .from = XDOCK_FROM_BEGIN,
-                                         .topic = "stock",
-                                         .partition = -1};
-    cr_assert_eq(xdock_reader_open(client, &selection, 1000, ret_reader), 0);
+    const xdock_selection_t selection = select_stock();
+    *ret_reader = open_reader(&selection);
     cr_assert_eq(xdock_reader_poll(*ret_reader, 1000), 1);
     return xdock_reader_next(*ret_reader);
 }
@@ -50,15 +47,12 @@ static const xdock_record_t full = {.struct_bytes = sizeof(xdock_record_t),
                                     .causation_id = {6}};
 
 /* Every field of a record comes back as it was sent. */
-Test(view, gives_back_every_field)
+Test(view, gives_back_every_field, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     const xdock_record_t record = full;
     cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0, "%s", xdock_client_error(client));
     xdock_reader_t *reader = NULL;
-    const xdock_view_t *view = read_one(client, &reader);
+    const xdock_view_t *view = read_one(&reader);
     char scratch[20];
     assert_text(xdock_view_sku(view, scratch), record.sku);
     assert_text(xdock_view_lot(view, scratch), long_lot);
@@ -97,21 +91,17 @@ Test(view, gives_back_every_field)
     cr_assert_eq(view->channel_epoch, 1);
     cr_assert_str_eq(xdock_reader_facility_name(reader, view->facility), "DC07");
     cr_assert_str_eq(xdock_reader_facility_name(reader, 0), "");
-    close_all(broker, client);
 }
 
 /* Groups that a record lacks read as empty and zero. */
-Test(view, reads_missing_groups_as_empty)
+Test(view, reads_missing_groups_as_empty, .init = start_producer, .fini = finish)
 {
-    struct fake_broker *broker = fake_broker_new();
-    xdock_client_t *client = open_client(broker, NULL);
-    xdock_producer_t *producer = open_producer(client);
     xdock_record_t record = XDOCK_RECORD_INIT;
     record.topic = "stock";
     record.type = 0xf123;
     cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
     xdock_reader_t *reader = NULL;
-    const xdock_view_t *view = read_one(client, &reader);
+    const xdock_view_t *view = read_one(&reader);
     char scratch[20];
     cr_assert_eq(xdock_view_sku(view, scratch).bytes, 0);
     cr_assert_eq(xdock_view_document(view, scratch).bytes, 0);
@@ -126,5 +116,4 @@ Test(view, reads_missing_groups_as_empty)
     cr_assert_eq(memcmp(id[0], zero, 16), 0);
     cr_assert_eq(view->event_time_us, broker->wall_us, "0 means now");
     cr_assert_neq(memcmp(view->event_id, zero, 16), 0, "an id was made");
-    close_all(broker, client);
 }

@@ -19,6 +19,8 @@
 
 #include <string.h>
 
+/* Records of an input that are looked at: more of them are more of the same. */
+#define RECORDS_MAX 8u
 #define CORE_BYTES sizeof(struct xd_record_core)
 
 /* A build and the memory that it borrows from. */
@@ -62,24 +64,55 @@ static void take_texts(const struct xd_record *record, struct rebuild *rebuild)
     (void)xd_record_tlv(record, XD_TAG_BUSINESS_KEY, &cursor, &build->business_key_text);
 }
 
-/* Gathers the TLVs from tag 10 on, tag by tag as a consumer would look for them. */
+/* Marks the tags of the TLV area, which has been checked; the number of its TLVs. */
+static uint32_t mark_tags(const struct xd_record *record, uint64_t ret_tags[4])
+{
+    uint32_t count = 0;
+    uint32_t at = 0;
+    while (at < record->tlv_bytes && record->tlvs[at] != XD_TAG_FILL) {
+        ret_tags[record->tlvs[at] / 64u] |= 1ull << record->tlvs[at] % 64u;
+        at += 2u + record->tlvs[at + 1];
+        count++;
+    }
+    return count;
+}
+
+/* Takes all TLVs of one tag as a consumer would look for them; their number. Those from tag 10 on
+ * are gathered: the builder makes the others itself. */
+static uint32_t take_tag(const struct xd_record *record, uint8_t tag, struct rebuild *rebuild)
+{
+    uint32_t used = rebuild->build.extra_tlv_bytes;
+    uint32_t count = 0;
+    uint32_t cursor = 0;
+    struct xd_text value;
+    while (xd_record_tlv(record, tag, &cursor, &value) == 0) {
+        count++;
+        if (tag < XD_TAG_SERIAL)
+            continue;
+        XD_ASSERT(used + 2u + value.bytes <= sizeof(rebuild->extra_tlvs));
+        rebuild->extra_tlvs[used] = tag;
+        rebuild->extra_tlvs[used + 1] = (uint8_t)value.bytes;
+        if (value.bytes != 0)
+            memcpy(rebuild->extra_tlvs + used + 2, value.data, value.bytes);
+        used += 2u + value.bytes;
+    }
+    rebuild->build.extra_tlv_bytes = used;
+    return count;
+}
+
+/* Of the tags that are not there only the last is asked for: a search for each would be most of a
+ * run. */
 static void take_tlvs(const struct xd_record *record, struct rebuild *rebuild)
 {
-    uint32_t used = 0;
-    for (unsigned tag = XD_TAG_SERIAL; tag <= UINT8_MAX; tag++) {
-        struct xd_text value;
-        uint32_t cursor = 0;
-        while (xd_record_tlv(record, (uint8_t)tag, &cursor, &value) == 0) {
-            XD_ASSERT(used + 2u + value.bytes <= sizeof(rebuild->extra_tlvs));
-            rebuild->extra_tlvs[used] = (uint8_t)tag;
-            rebuild->extra_tlvs[used + 1] = (uint8_t)value.bytes;
-            if (value.bytes != 0)
-                memcpy(rebuild->extra_tlvs + used + 2, value.data, value.bytes);
-            used += 2u + value.bytes;
-        }
+    uint64_t tags[4] = {0, 0, 0, 1ull << 63};
+    uint32_t left = mark_tags(record, tags);
+    for (unsigned i = 0; i < 4; i++) {
+        for (; tags[i] != 0; tags[i] &= tags[i] - 1)
+            left -=
+                take_tag(record, (uint8_t)(64 * i + (unsigned)__builtin_ctzll(tags[i])), rebuild);
     }
+    XD_ASSERT(left == 0);
     rebuild->build.extra_tlvs = rebuild->extra_tlvs;
-    rebuild->build.extra_tlv_bytes = used;
 }
 
 static void take_groups(const struct xd_record *record, struct xd_record_build *build)
@@ -147,7 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     /* A copy of exact size: aligned, and watched by the sanitizer at both ends. */
     struct vector body = vector_copy(data, bytes);
     size_t at = 0;
-    while (at < body.bytes) {
+    for (uint32_t count = 0; at < body.bytes && count < RECORDS_MAX; count++) {
         struct xd_record record;
         const char *field = NULL;
         int stride = xd_record_decode(body.data + at, body.bytes - at, &record, &field);

@@ -7,10 +7,11 @@ changed or came new. With --check nothing is written and a difference is exit st
 
   make_corpus.py GOLDEN_H OUTPUT [--check]
 """
-import os
 import re
 import struct
 import sys
+
+import corpus_files
 
 FRAME_REPLY, FRAME_PUSH = 1, 2
 HEAD_BYTES = 32  # struct xd_reply_head
@@ -68,32 +69,9 @@ def make_seeds(vectors):
     return seeds
 
 
-def write_seed(path, data):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, 'wb') as file:
-        file.write(data)
-
-
-def read_seed(path):
-    if not os.path.exists(path):
-        return None
-    with open(path, 'rb') as file:
-        return file.read()
-
-
-def main(golden, output, check):
-    different = 0
-    for name, data in sorted(make_seeds(read_vectors(golden)).items()):
-        path = os.path.join(output, name)
-        if read_seed(path) == data:
-            continue
-        if check:
-            different += 1
-            print(f'{path} is not what {golden} gives; run tests/fuzz/make_corpus.py')
-        else:
-            write_seed(path, data)
-    return 1 if different else 0
+def main(golden, output):
+    return corpus_files.put(output, make_seeds(read_vectors(golden)))
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1], sys.argv[2], '--check' in sys.argv[3:]))
+    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -8,42 +8,21 @@ status 1.
 
   make_disk_corpus.py DISK_FORMAT_MD OUTPUT [--check]
 """
-import os
-import re
 import sys
+
+import corpus_files
 
 PAGE_BYTES = 4096
 WORDS = ('block', 'checkpoint', 'meta', 'segment')
 
 
-def read_dump(text, word):
-    """Joins the lines `word offset hex ...`."""
-    data = b''
-    for offset, digits in re.findall(rf'^{word} (\d+) ([0-9a-f]+)', text, re.M):
-        if int(offset) != len(data):
-            sys.exit(f'{word}: line {offset} is out of place')
-        data += bytes.fromhex(digits)
-    return data + bytes(PAGE_BYTES - len(data))
-
-
-def main(disk_format, output, check):
+def main(disk_format, output):
     with open(disk_format, encoding='utf-8') as file:
         text = file.read()
-    different = 0
-    os.makedirs(output, exist_ok=True)
-    for word in WORDS:
-        data = read_dump(text, word)
-        path = os.path.join(output, word + '.bin')
-        if check:
-            with open(path, 'rb') as file:
-                if file.read() != data:
-                    different += 1
-                    print(f'{path} differs; run tests/fuzz/make_disk_corpus.py')
-        else:
-            with open(path, 'wb') as file:
-                file.write(data)
-    return 1 if different else 0
+    dumps = {word: corpus_files.read_dump(text, word) for word in WORDS}
+    return corpus_files.put(output, {word + '.bin': data + bytes(PAGE_BYTES - len(data))
+                                     for word, data in dumps.items()})
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1], sys.argv[2], '--check' in sys.argv[3:]))
+    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -2,28 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the seeds of fuzz_record from the golden records of docs/PROTOCOL.md.
 
-Beside the golden records: a bare one, one with every group, one with a full TLV area, and bodies of
-several. The seeds are committed; run this again after a golden record changed. With --check nothing
-is written and a difference is exit status 1.
+Beside the golden records: a bare one, one with every group, one with a full TLV area, one with a
+TLV that may not be, and a body of several. The seeds are committed; run this again after a golden
+record changed. With --check nothing is written and a difference is exit status 1.
 
   make_record_corpus.py PROTOCOL_MD OUTPUT [--check]
 """
-import os
-import re
 import struct
 import sys
 
+import corpus_files
+
 TLV_BYTES_MAX = 2040
-
-
-def read_dump(text, word):
-    """Joins the lines `word offset hex ...`."""
-    data = b''
-    for offset, digits in re.findall(rf'^{word} (\d+) ([0-9a-f]+)', text, re.M):
-        if int(offset) != len(data):
-            sys.exit(f'{word}: line {offset} is out of place')
-        data += bytes.fromhex(digits)
-    return data
 
 
 def record(present, groups, tlvs, payload, code=0x0804, flags=2):
@@ -51,10 +41,11 @@ def full_tlv_area():
 
 
 def make_seeds(text):
-    pick, receipt = read_dump(text, 'pick'), read_dump(text, 'receipt')
+    pick, receipt = (corpus_files.read_dump(text, word) for word in ('pick', 'receipt'))
     bare, groups = record(0, b'', b'', b''), every_group()
     return {
         'bare.bin': bare,
+        'empty_business_key.bin': record(0, b'', bytes([9, 0] + [0] * 6), b''),
         'body.bin': pick + receipt + bare + groups + pick,
         'every_group.bin': groups,
         'full_tlv_area.bin': full_tlv_area(),
@@ -63,23 +54,10 @@ def make_seeds(text):
     }
 
 
-def main(protocol, output, check):
+def main(protocol, output):
     with open(protocol, encoding='utf-8') as file:
-        seeds = make_seeds(file.read())
-    different = 0
-    os.makedirs(output, exist_ok=True)
-    for name, data in seeds.items():
-        path = os.path.join(output, name)
-        if check:
-            with open(path, 'rb') as file:
-                if file.read() != data:
-                    different += 1
-                    print(f'{path} differs; run tests/fuzz/make_record_corpus.py')
-        else:
-            with open(path, 'wb') as file:
-                file.write(data)
-    return 1 if different else 0
+        return corpus_files.put(output, make_seeds(file.read()))
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1], sys.argv[2], '--check' in sys.argv[3:]))
+    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -58,19 +58,19 @@ static uint64_t edge_value(struct prng *prng, size_t input_bytes)
     static const uint64_t edges[] = {0,        1,         7,          8,         119,
                                      120,      255,       4096,       65535,     65536,
                                      1u << 20, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX};
-    uint32_t choice = prng_below(prng, sizeof(edges) / sizeof(edges[0]) + 1);
+    uint32_t choice = prng_below32(prng, sizeof(edges) / sizeof(edges[0]) + 1);
     uint64_t value = choice == 0 ? input_bytes : edges[choice - 1];
-    return value + prng_below(prng, 3) - 1;
+    return value + prng_below32(prng, 3) - 1;
 }
 
 static void write_field(struct replay *replay, struct prng *prng)
 {
-    size_t width = (size_t)1 << prng_below(prng, 4);
+    size_t width = (size_t)1 << prng_below32(prng, 4);
     if (replay->input_bytes < width)
         return;
     uint64_t value = edge_value(prng, replay->input_bytes);
-    size_t at = prng_below(prng, (uint32_t)(replay->input_bytes - width) + 1);
-    if (prng_below(prng, 4) != 0)
+    size_t at = prng_below32(prng, (uint32_t)(replay->input_bytes - width) + 1);
+    if (prng_below32(prng, 4) != 0)
         at -= at % width;
     memcpy(replay->input + at, &value, width);
 }
@@ -78,8 +78,8 @@ static void write_field(struct replay *replay, struct prng *prng)
 /* The rest of another corpus file from here on. */
 static void splice(struct replay *replay, struct prng *prng)
 {
-    const struct seed *other = &replay->seeds[prng_below(prng, (uint32_t)replay->seed_count)];
-    size_t at = prng_below(prng, (uint32_t)replay->input_bytes + 1);
+    const struct seed *other = &replay->seeds[prng_below32(prng, (uint32_t)replay->seed_count)];
+    size_t at = prng_below32(prng, (uint32_t)replay->input_bytes + 1);
     if (at >= other->bytes)
         return;
     memcpy(replay->input + at, other->data + at, other->bytes - at);
@@ -89,7 +89,7 @@ static void splice(struct replay *replay, struct prng *prng)
 /* Repeats a piece at its end, so that what was counted once is there twice. */
 static void repeat(struct replay *replay, struct prng *prng)
 {
-    size_t bytes = prng_below(prng, (uint32_t)replay->input_bytes + 1);
+    size_t bytes = prng_below32(prng, (uint32_t)replay->input_bytes + 1);
     if (replay->input_bytes + bytes > INPUT_BYTES_MAX)
         return;
     memcpy(replay->input + replay->input_bytes, replay->input + replay->input_bytes - bytes, bytes);
@@ -99,14 +99,14 @@ static void repeat(struct replay *replay, struct prng *prng)
 static void change(struct replay *replay, struct prng *prng)
 {
     size_t bytes = replay->input_bytes;
-    uint32_t kind = prng_below(prng, 8);
+    uint32_t kind = prng_below32(prng, 8);
     if (kind < 2 && bytes != 0) {
-        size_t bit = prng_below(prng, (uint32_t)bytes * 8u);
+        size_t bit = prng_below32(prng, (uint32_t)bytes * 8u);
         replay->input[bit / 8] = (uint8_t)(replay->input[bit / 8] ^ (1u << bit % 8));
     } else if (kind == 2 && bytes != 0) {
-        replay->input[prng_below(prng, (uint32_t)bytes)] = (uint8_t)prng_next(prng);
+        replay->input[prng_below32(prng, (uint32_t)bytes)] = (uint8_t)prng_next(prng);
     } else if (kind == 3) {
-        replay->input_bytes = prng_below(prng, (uint32_t)bytes + 1);
+        replay->input_bytes = prng_below32(prng, (uint32_t)bytes + 1);
     } else if (kind == 4) {
         splice(replay, prng);
     } else if (kind == 5) {
@@ -120,12 +120,12 @@ static void change(struct replay *replay, struct prng *prng)
 static void mutate(struct replay *replay, size_t seed_index, uint64_t run_seed, uint64_t number)
 {
     const struct seed *seed = &replay->seeds[seed_index];
-    struct prng prng = {.state = run_seed};
-    prng.state = prng_next(&prng) + seed_index;
-    prng.state = prng_next(&prng) + number;
+    struct prng prng = prng_seeded(run_seed);
+    prng_seed(&prng, prng_next(&prng) + seed_index);
+    prng_seed(&prng, prng_next(&prng) + number);
     memcpy(replay->input, seed->data, seed->bytes);
     replay->input_bytes = seed->bytes;
-    uint32_t change_count = 1 + prng_below(&prng, CHANGES_MAX);
+    uint32_t change_count = 1 + prng_below32(&prng, CHANGES_MAX);
     for (uint32_t i = 0; i < change_count; i++)
         change(replay, &prng);
 }

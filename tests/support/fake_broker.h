@@ -179,7 +179,12 @@ uint32_t fake_broker_sequences(const struct fake_broker *broker, uint64_t produc
 /* Records of all partitions. */
 uint64_t fake_broker_records(const struct fake_broker *broker);
 
-/* ---- between the two files ------------------------------------------------------------------- */
+/* ---- between the files ----------------------------------------------------------------------- */
+/* Cuts whole frames out of what has come and answers them. Payloads are moved to an aligned place.
+ */
+void fake_frames_take(struct fake_broker *broker);
+/* Answers READs that have something now, or whose wait is over. */
+void fake_frames_serve(struct fake_broker *broker);
 /* Judges one batch, appends it if it may be, and fills its answer. */
 void fake_model_batch(struct fake_broker *broker, const struct xd_batch_header *batch,
                       struct xd_ack *ret_ack);

@@ -27,33 +27,33 @@ static inline struct xd_text record_random_text(struct prng *prng, char *memory)
     static const char other[] = "abcxyz ~{}\t\x80\xff";
     const char *set = upper;
     uint32_t set_bytes = sizeof(upper) - 1;
-    uint32_t bytes = prng_below(prng, 12);
-    switch (prng_below(prng, 4)) {
+    uint32_t bytes = prng_below32(prng, 12);
+    switch (prng_below32(prng, 4)) {
     case 0:
         set = digits;
         set_bytes = sizeof(digits) - 1;
-        bytes = 8 + prng_below(prng, 11);
+        bytes = 8 + prng_below32(prng, 11);
         break;
     case 1:
         set = other;
         set_bytes = sizeof(other) - 1;
-        bytes = 1 + prng_below(prng, 60);
+        bytes = 1 + prng_below32(prng, 60);
         break;
     default:
         break;
     }
     for (uint32_t i = 0; i < bytes; i++)
-        memory[i] = set[prng_below(prng, set_bytes)];
+        memory[i] = set[prng_below32(prng, set_bytes)];
     return (struct xd_text){bytes ? memory : NULL, bytes};
 }
 
 static inline void record_random_extra(struct prng *prng, struct record_random *ret)
 {
     uint32_t at = 0;
-    for (uint32_t count = prng_below(prng, 4); count > 0; count--) {
+    for (uint32_t count = prng_below32(prng, 4); count > 0; count--) {
         static const uint8_t tags[] = {XD_TAG_SERIAL, XD_TAG_CARRIER, 99, XD_TAG_OWN_FIRST, 255};
-        uint8_t bytes = (uint8_t)prng_below(prng, 30);
-        ret->extra_tlvs[at] = tags[prng_below(prng, sizeof(tags))];
+        uint8_t bytes = (uint8_t)prng_below32(prng, 30);
+        ret->extra_tlvs[at] = tags[prng_below32(prng, sizeof(tags))];
         ret->extra_tlvs[at + 1] = bytes;
         prng_fill(prng, ret->extra_tlvs + at + 2, bytes);
         at += 2u + bytes;
@@ -75,11 +75,11 @@ static inline void record_random_make(struct prng *prng, struct record_random *r
     prng_fill(prng, &build->revision, sizeof(build->revision));
     build->core.flags &= XD_RECORD_FLAGS_ALL;
     build->core.present &= XD_GROUPS_ALL;
-    build->quantity.uom = (uint16_t)xd_uom_encode("KGM", prng_below(prng, 4));
-    build->quantity.scale = (int8_t) - (int)prng_below(prng, 7);
+    build->quantity.uom = (uint16_t)xd_uom_encode("KGM", prng_below32(prng, 4));
+    build->quantity.scale = (int8_t) - (int)prng_below32(prng, 7);
     build->quantity.flags &= XD_QUANTITY_FLAGS_ALL;
-    build->batch_ref.parts = 1 + prng_below(prng, 40);
-    build->batch_ref.part = 1 + prng_below(prng, build->batch_ref.parts);
+    build->batch_ref.parts = 1 + prng_below32(prng, 40);
+    build->batch_ref.part = 1 + prng_below32(prng, build->batch_ref.parts);
 
     struct xd_text *const texts[] = {
         &build->sku,         &build->lot,           &build->location_from,
@@ -94,7 +94,7 @@ static inline void record_random_make(struct prng *prng, struct record_random *r
             *texts[i] = record_random_text(prng, ret->texts[i]);
     }
     record_random_extra(prng, ret);
-    build->payload_bytes = prng_below(prng, sizeof(ret->payload) + 1);
+    build->payload_bytes = prng_below32(prng, sizeof(ret->payload) + 1);
     build->payload = build->payload_bytes ? ret->payload : NULL;
     prng_fill(prng, ret->payload, build->payload_bytes);
 }

@@ -1,22 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the other tidy checks and of the test summary: a bad example of every rule is found, a
-good one passes. Prints TAP.
+"""Tests of the other tidy checks: a bad example of every rule is found, a good one passes. Prints
+TAP.
 """
-import contextlib
-import io
-import json
 import os
 import sys
 
-sys.path.append(os.path.join(os.path.dirname(__file__), '../../tools/setup'))
 import exports
 import headers
 import links
 import names
 import ranks
 import seam
-import summary
 import tree
 from kit import TreeCase, main
 
@@ -296,52 +291,6 @@ class Headers(TreeCase):
         self.write('client/link.h', '')
         self.assertEqual(headers.headers(self.root, 'public'), ['client/include/crossdock/a.h'])
         self.assertEqual(headers.headers(self.root, 'internal'), ['client/link.h'])
-
-
-class Summary(TreeCase):
-    """tools/setup/summary.py, which decides whether a run was good."""
-
-    def count(self, *tests, status=0):
-        """(passed, failed, skipped) of a log with these tests."""
-        self.write('log', ''.join(json.dumps(test) + '\n' for test in tests))
-        counts = summary.count_step(os.path.join(self.root, 'log'), status)
-        return counts.passed, counts.failures, len(counts.skipped)
-
-    def last_lines(self, status, count):
-        """What it prints about the log, and that it exits with that status."""
-        with contextlib.redirect_stdout(io.StringIO()) as output:
-            self.assertEqual(summary.main([os.path.join(self.root, 'log')]), status)
-        return output.getvalue().splitlines()[-count:]
-
-    def test_counts_subtests_and_plain_tests(self):
-        tap = '1..4\nok - a\nok 2 - b # SKIP no root\nnot ok - c\n  not ok detail\nok - d\n'
-        self.assertEqual(self.count({'name': 'x', 'result': 'FAIL', 'stdout': tap}), (2, 1, 1))
-        self.assertEqual(self.count({'name': 'x', 'result': 'OK', 'stdout': 'ok\n'},
-                                    {'name': 'y', 'result': 'SKIP'},
-                                    {'name': 'z', 'result': 'TIMEOUT'}), (1, 1, 1))
-
-    def test_a_crash_behind_good_subtests_is_a_failure(self):
-        tap = '1..9\nok - a\n'
-        self.assertEqual(self.count({'name': 'x', 'result': 'ERROR', 'stdout': tap}), (1, 1, 0))
-
-    def test_a_step_that_failed_without_a_failed_test_is_a_failure(self):
-        self.assertEqual(self.count({'name': 'x', 'result': 'OK'}, status=2), (1, 1, 0))
-        self.assertEqual(summary.count_step(os.path.join(self.root, 'none'), 1).failures, 1)
-
-    def test_no_test_at_all_is_a_failure(self):
-        self.assertEqual(self.last_lines(1, 1), ['0 passed, 1 failed'])
-
-    def test_names_what_failed_and_what_was_skipped_and_why(self):
-        tap = '1..2\nok 1 - b # SKIP no root\nnot ok 2 - c\n'
-        self.count({'name': 'x', 'result': 'FAIL', 'stdout': tap})
-        lines = self.last_lines(1, 3)
-        self.assertIn('skipped: x: b: no root', lines[0])
-        self.assertIn('failed: x', lines[1])
-        self.assertEqual(lines[2], '0 passed, 1 failed, 1 skipped')
-
-    def test_the_last_line_is_short_when_all_is_well(self):
-        self.count({'name': 'x', 'result': 'OK'})
-        self.assertEqual(self.last_lines(0, 1), ['1 passed, 0 failed'])
 
 
 if __name__ == '__main__':

@@ -48,9 +48,12 @@ Test(admin_suggest, counts_a_swap_once)
     suggest_init(&suggest, suggest_text("kitten"));
     suggest_offer(&suggest, suggest_text("sitting"));
     cr_assert_eq(suggest.distance, 3);
+    suggest_init(&suggest, suggest_text("badcfe"));
+    suggest_offer(&suggest, suggest_text("abcdef"));
+    cr_assert_eq(suggest.distance, 3, "three swaps, though every letter is elsewhere");
     suggest_init(&suggest, suggest_text(""));
     suggest_offer(&suggest, suggest_text("abc"));
-    cr_assert_eq(suggest.distance, 3);
+    cr_assert_eq(suggest_best(&suggest).bytes, 0);
 }
 
 /* Further away than a third of the word is no suggestion, and the detail stays as it was. */

@@ -13,8 +13,7 @@
 Test(broker, serves_and_stops_as_asked)
 {
     struct child child;
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     child_start(&child);
     int port = child_port(&child);
@@ -42,8 +41,7 @@ Test(broker, starts_again_after_a_kill)
 {
     struct child child;
     int status;
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     child_start(&child);
     child_port(&child);
@@ -62,8 +60,7 @@ Test(broker, prints_its_status_on_usr1)
 {
     struct child child;
     char value[JSON_VALUE_BYTES];
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     child_start(&child);
     child_port(&child);
@@ -82,8 +79,7 @@ Test(broker, prints_its_status_on_usr1)
 Test(broker, checks_the_configuration_on_hup)
 {
     struct child child;
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     child_start(&child);
     child_port(&child);
@@ -110,8 +106,7 @@ Test(broker, checks_the_configuration_on_hup)
 Test(broker, refuses_a_folder_in_use)
 {
     struct child first, second;
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&first);
     child_start(&first);
     child_port(&first);
@@ -131,8 +126,7 @@ Test(broker, refuses_an_address_in_use)
 {
     struct child first, second;
     char set[128];
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&first);
     child_init(&second);
     child_start(&first);
@@ -152,8 +146,7 @@ Test(broker, refuses_an_address_in_use)
 Test(broker, refuses_options_that_the_folder_contradicts)
 {
     struct child child;
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     child_start(&child);
     child_port(&child);
@@ -188,8 +181,7 @@ Test(broker, tells_the_service_manager)
 {
     struct child child;
     char text[512] = "";
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     snprintf(child.notify, sizeof child.notify, "%s/notify", child.folder);
@@ -215,8 +207,7 @@ Test(broker, opens_again_after_storage_has_failed)
 {
     struct child child;
     char reply[512] = "";
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     child_start(&child);
     int port = child_port(&child);
@@ -248,8 +239,7 @@ Test(broker, opens_again_after_storage_has_failed)
 Test(broker, gives_up_when_storage_stays_broken)
 {
     struct child child;
-    if (!ring_available())
-        return;
+    ring_need();
     child_init(&child);
     child_start(&child);
     int fd = connect_to(child_port(&child));

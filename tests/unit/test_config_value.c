@@ -209,6 +209,25 @@ Test(config_value, bounds_lists_and_texts)
     cr_assert_eq(config_value_parse(data, text, &number), 0);
 }
 
+/* What a line of a file would cut is refused wherever it stands, so that a printed configuration is
+ * the one in force. */
+Test(config_value, refuses_texts_that_no_file_can_hold)
+{
+    const struct config_row *data = config_row(OPTION_server_data);
+    const struct config_row *listen = config_row(OPTION_server_listen);
+    static const char *const texts[] = {" a", "a ", " ", "a ;b", ";a", ";"};
+    int64_t number = 4711;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        cr_assert_eq(config_value_parse(data, texts[i], &number), XD_OPTION_INVALID, "%s",
+                     texts[i]);
+        cr_assert_eq(config_value_parse(listen, texts[i], &number), XD_OPTION_INVALID, "%s",
+                     texts[i]);
+    }
+    cr_assert_eq(number, 4711);
+    cr_assert_eq(config_value_parse(data, "a b;c#d #e", &number), 0);
+    cr_assert_eq(config_value_parse(listen, "a, b", &number), 0);
+}
+
 /* What is written for a value is read as that value again. */
 Test(config_value, writes_what_it_reads)
 {

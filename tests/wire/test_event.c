@@ -4,7 +4,6 @@
  */
 #include "wire/event.h"
 
-#include "tests/support/prng.h"
 #include "wire/record.h"
 #include "wire/status.h"
 

@@ -95,13 +95,13 @@ Test(key64, gives_every_short_text_back)
 /* Random texts of every exact length come back, leading zeros included. */
 Test(key64, gives_random_exact_texts_back)
 {
-    struct prng prng = {.state = 1};
+    struct prng prng = prng_seeded(1);
     char text[XD_KEY_TEXT_BYTES_MAX];
     for (int round = 0; round < 20000; round++) {
-        size_t bytes = 1 + prng_below(&prng, XD_KEY_TEXT_BYTES_MAX);
+        size_t bytes = 1 + prng_below32(&prng, XD_KEY_TEXT_BYTES_MAX);
         for (size_t i = 0; i < bytes; i++)
-            text[i] = (char)(bytes <= 10 ? 0x21 + prng_below(&prng, 63)
-                                         : '0' + prng_below(&prng, 1 + prng_below(&prng, 10)));
+            text[i] = (char)(bytes <= 10 ? 0x21 + prng_below32(&prng, 63)
+                                         : '0' + prng_below32(&prng, 1 + prng_below32(&prng, 10)));
         expect_round_trip(text, bytes);
     }
 }
@@ -174,12 +174,12 @@ Test(key64, refuses_bits_that_packing_never_makes)
 /* Any 64 bits are either refused, hashed, or the key of exactly the text that they give. */
 Test(key64, any_bits_are_refused_or_pack_again)
 {
-    struct prng prng = {.state = 2};
+    struct prng prng = prng_seeded(2);
     unsigned exact = 0;
     for (int round = 0; round < 200000; round++) {
         uint64_t value = prng_next(&prng) & prng_next(&prng) & ((1ull << 60) - 1);
-        unsigned cut = prng_below(&prng, 60); /* many trailing zeros, as short texts have */
-        uint64_t key = (uint64_t)prng_below(&prng, 4) << 60 | value >> cut << cut;
+        unsigned cut = prng_below32(&prng, 60); /* many trailing zeros, as short texts have */
+        uint64_t key = (uint64_t)prng_below32(&prng, 4) << 60 | value >> cut << cut;
         char text[XD_KEY_TEXT_BYTES_MAX];
         int length = xd_key64_text(key, text);
         cr_assert_eq(length < 0, xd_key64_check(key) < 0);

@@ -348,6 +348,14 @@ Test(record, walks_repeated_tags)
     expect_malformed(&sample, "business_key");
 }
 
+/* No text is the absence of its TLV: an empty business key could not be built again as it came. */
+Test(record, refuses_an_empty_business_key)
+{
+    struct sample sample;
+    sample_tlvs(&sample, "\x09\x00\x00\x00\x00\x00\x00\x00", 8);
+    expect_malformed(&sample, "business_key");
+}
+
 /* The area is whole TLVs and less than 8 bytes of fill. */
 Test(record, refuses_a_broken_tlv_area)
 {
@@ -405,7 +413,7 @@ Test(record, lets_unknown_tags_pass)
 /* Strides lead from record to record through a body. */
 Test(record, walks_a_body_of_records)
 {
-    struct prng prng = {.state = 9};
+    struct prng prng = prng_seeded(9);
     static struct record_random random;
     _Alignas(8) static uint8_t body[64 * 1024];
     size_t used = 0;

@@ -193,7 +193,7 @@ static void expect_extra(const struct xd_record *record, const struct xd_record_
 /* 3,000 random records decode to what they were built from. */
 Test(record_build, round_trips_random_records)
 {
-    struct prng prng = {.state = 4};
+    struct prng prng = prng_seeded(4);
     static struct record_random random;
     _Alignas(8) uint8_t buffer[2048];
     for (int round = 0; round < 3000; round++) {
@@ -216,7 +216,7 @@ Test(record_build, round_trips_random_records)
 /* A buffer one byte too short, or any shorter, is left as it was. */
 Test(record_build, leaves_a_short_buffer_alone)
 {
-    struct prng prng = {.state = 5};
+    struct prng prng = prng_seeded(5);
     static struct record_random random;
     for (int round = 0; round < 50; round++) {
         uint8_t buffer[2048];

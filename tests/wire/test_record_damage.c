@@ -61,7 +61,7 @@ static void look_at_everything(const struct xd_record *record)
 /* A record cut anywhere is malformed, and nothing behind the cut is read. */
 Test(record_damage, refuses_a_record_cut_anywhere)
 {
-    struct prng prng = {.state = 6};
+    struct prng prng = prng_seeded(6);
     for (int round = 0; round < 60; round++) {
         struct vector whole = random_vector(&prng);
         for (size_t bytes = 0; bytes < whole.bytes; bytes++) {
@@ -80,7 +80,7 @@ Test(record_damage, refuses_a_record_cut_anywhere)
 /* Any flipped bit is refused with a field, or gives a record that can be looked at safely. */
 Test(record_damage, survives_every_flipped_bit)
 {
-    struct prng prng = {.state = 7};
+    struct prng prng = prng_seeded(7);
     unsigned refused = 0;
     for (int round = 0; round < 60; round++) {
         struct vector vector = random_vector(&prng);
@@ -107,10 +107,10 @@ Test(record_damage, survives_every_flipped_bit)
 /* Random bytes behind a core that is nearly plausible: the later checks have their turn too. */
 Test(record_damage, survives_random_bytes)
 {
-    struct prng prng = {.state = 8};
+    struct prng prng = prng_seeded(8);
     unsigned decoded = 0;
     for (int round = 0; round < 20000; round++) {
-        struct vector vector = {.bytes = 64 + prng_below(&prng, 400) / 8 * 8};
+        struct vector vector = {.bytes = 64 + prng_below32(&prng, 400) / 8 * 8};
         vector.data = malloc(vector.bytes);
         cr_assert_not_null(vector.data);
         prng_fill(&prng, vector.data, vector.bytes);
@@ -118,7 +118,7 @@ Test(record_damage, survives_random_bytes)
         memcpy(&core, vector.data, sizeof(core));
         core.flags &= XD_RECORD_FLAGS_ALL;
         core.record_bytes = (uint32_t)vector.bytes;
-        core.tlv_words = (uint8_t)prng_below(&prng, 6);
+        core.tlv_words = (uint8_t)prng_below32(&prng, 6);
         core.present &= (uint8_t)prng_next(&prng) & XD_GROUPS_ALL;
         memcpy(vector.data, &core, sizeof(core));
         struct xd_record record;

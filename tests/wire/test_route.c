@@ -158,7 +158,7 @@ Test(route, collects_the_fields_of_a_record)
  * one of n. */
 Test(route, maps_keys_to_buckets_of_any_width)
 {
-    struct prng prng = {.state = 3};
+    struct prng prng = prng_seeded(3);
     for (uint32_t width = 1; width <= XD_PARTITION_WIDTH_MAX; width++) {
         cr_expect_eq(xd_route_bucket(0, width), 0u);
         cr_expect_eq(xd_route_bucket(UINT32_MAX, width), width - 1);
