@@ -15,6 +15,7 @@ from broker import DAEMON, SETTINGS
 
 START_SECONDS = 20
 CLONE_NEWNS = 0x00020000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
 
 Start = namedtuple('Start', 'status lines')
 
@@ -68,14 +69,24 @@ class BadCase(unittest.TestCase):
 
 # ---- mounts ------------------------------------------------------------------------------------
 
-def own_mounts():
-    """Gives this process a mount namespace of its own: what it mounts, nobody else sees, and all
-    of it is gone with the process. Skips where that is not permitted."""
+def own_mounts(folder):
+    """Gives this process a mount namespace of its own: what it mounts below the folder, nobody else
+    sees, and all of it is gone with the process. In a chroot "/" is no mount point; there the
+    folder is bound to itself, and the bind made private. Returns what undoes that; to be called
+    when all below is unmounted. Skips where it is not permitted."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0:
         raise unittest.SkipTest('a mount namespace needs root: '
                                 + os.strerror(ctypes.get_errno()))
-    mount('--make-rprivate', '/')
+    if libc.mount(b'none', b'/', None, MS_REC | MS_PRIVATE, None) == 0:
+        return lambda: None
+    mount('--bind', folder, folder)
+    try:
+        mount('--make-private', folder)
+    except unittest.SkipTest:
+        unmount(folder)
+        raise
+    return lambda: unmount(folder)
 
 
 def mount(*words):

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # in_folder.sh PROGRAM [ARGUMENT...]: runs the program in a new folder, which is removed when it
-# succeeds. After a failure its path is printed and it stays: data and log of the broker lie there.
-# The folder is made in the current one, so that data lands on the disk of the build directory.
+# succeeds or skips (77). After a failure its path is printed and it stays: data and log of the
+# broker lie there. The folder is made in the current one, so that data lands on the disk of the
+# build directory.
 set -eu
 
 program=$(realpath "$1")
@@ -25,7 +26,7 @@ cd "$folder"
 status=0
 "$program" "$@" || status=$?
 cd ..
-if [ "$status" -eq 0 ]; then
+if [ "$status" -eq 0 ] || [ "$status" -eq 77 ]; then
     rm -rf "$folder"
 else
     echo "exit status $status; what it left lies in $folder"

@@ -22,12 +22,9 @@ WAIT_SECONDS = 15
 
 
 class FullDisk(bad.BadCase):
-    @classmethod
-    def setUpClass(cls):
-        bad.own_mounts()
-
     def setUp(self):
         super().setUp()
+        self.addCleanup(bad.own_mounts(self.folder))
         image = os.path.join(self.folder, 'image')
         self.disk = os.path.join(self.folder, 'disk')
         os.mkdir(self.disk)

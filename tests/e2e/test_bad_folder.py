@@ -79,7 +79,7 @@ class Owned(folder.FolderCase):
         self.assertEqual(self.read_all(broker), self.whole)
 
     def test_a_folder_on_a_read_only_file_system_is_refused(self):
-        bad.own_mounts()
+        self.addCleanup(bad.own_mounts(self.folder))
         bad.mount('--bind', self.data, self.data)
         self.addCleanup(bad.unmount, self.data)
         bad.mount('-o', 'remount,bind,ro', self.data)

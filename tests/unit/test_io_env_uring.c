@@ -8,6 +8,7 @@
 #include "broker/io/env_uring.h"
 
 #include "broker/io/uring_ring.h"
+#include "tests/support/conformance_sockets.h"
 #include "tests/support/env_conformance.h"
 #include "wire/status.h"
 
@@ -48,71 +49,6 @@ static void folder_setup(void)
 {
     (void)snprintf(folder, sizeof(folder), "crossdock-data-%d", (int)getpid());
     folder_remove();
-}
-
-/* --- peers: plain non-blocking sockets -------------------------------------------------------- */
-
-static int tcp_connect(void *context, const char *address)
-{
-    (void)context;
-    unsigned port = 0;
-    if (sscanf(address, "127.0.0.1:%u", &port) != 1)
-        return -EINVAL;
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (connect(fd, (const void *)&to, sizeof(to)) != 0) {
-        int status = -errno;
-        close(fd);
-        return status;
-    }
-    return fcntl(fd, F_SETFL, O_NONBLOCK) == 0 ? fd : -errno;
-}
-
-static int64_t peer_send(void *context, int peer, const void *data, size_t bytes)
-{
-    (void)context;
-    ssize_t done = send(peer, data, bytes, MSG_NOSIGNAL);
-    return done < 0 ? -errno : done;
-}
-
-static int64_t peer_recv(void *context, int peer, void *data, size_t bytes)
-{
-    (void)context;
-    ssize_t done = recv(peer, data, bytes, 0);
-    return done < 0 ? -errno : done;
-}
-
-static void peer_finish(void *context, int peer)
-{
-    (void)context;
-    cr_assert_eq(shutdown(peer, SHUT_WR), 0);
-}
-
-/* Disconnecting with linger 0 sends RST and keeps the descriptor for peer_free. */
-static void peer_reset(void *context, int peer)
-{
-    (void)context;
-    struct linger off = {.l_onoff = 1, .l_linger = 0};
-    cr_assert_eq(setsockopt(peer, SOL_SOCKET, SO_LINGER, &off, sizeof(off)), 0);
-    struct sockaddr none = {.sa_family = AF_UNSPEC};
-    cr_assert_eq(connect(peer, &none, sizeof(none)), 0);
-}
-
-static void peer_free(void *context, int peer)
-{
-    (void)context;
-    close(peer);
-}
-
-static int signal_raise(void *context)
-{
-    (void)context;
-    cr_assert_eq(kill(getpid(), SIGHUP), 0);
-    return SIGHUP;
 }
 
 /* --- the kit ---------------------------------------------------------------------------------- */
