@@ -4,6 +4,7 @@
  */
 #include "tests/e2e/kill_model.h"
 
+#include "wire/checksum.h"
 #include "wire/xassert.h"
 
 #include <errno.h>
@@ -12,19 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KILLS_MANY 10u /* from here on something must have been sent again */
+
 static const char *const fault_names[] = {
-    "lost",
-    "doubled",
-    "never sent",
-    "altered",
-    "offset gap",
-    "channel out of sequence",
-    "SKU out of sequence",
-    "SKU in two partitions",
-    "refused",
-    "two outcomes",
-    "no outcome",
-    "acknowledged below fsync",
+    "refused", "two outcomes", "no outcome", "acknowledged below fsync", "strange", "too tame",
 };
 _Static_assert(sizeof fault_names / sizeof fault_names[0] == MODEL_FAULT_COUNT, "a name for each");
 
@@ -43,39 +35,36 @@ const char *model_fault_name(enum model_fault fault)
     return fault_names[fault];
 }
 
-int model_init(struct model *model, uint64_t seed, uint64_t records_max)
+int model_init(struct model *model, uint64_t seed)
 {
     memset(model, 0, sizeof *model);
+    history_init(&model->history);
     model->seed = seed;
-    model->records_max = records_max;
-    model->next_offset = calloc(MODEL_PARTITIONS_MAX, sizeof *model->next_offset);
-    model->last_sequence = calloc(MODEL_PARTITIONS_MAX, sizeof *model->last_sequence);
-    bool whole = model->next_offset != NULL && model->last_sequence != NULL;
-    for (unsigned i = 0; i < MODEL_CHANNELS; i++) {
-        struct model_channel *channel = &model->channels[i];
-        channel->acked = calloc(records_max / 8 + 1, 1);
-        channel->read = calloc(records_max / 8 + 1, 1);
-        whole = whole && channel->acked != NULL && channel->read != NULL;
-    }
-    if (whole)
-        return 0;
-    model_deinit(model);
-    return -ENOMEM;
+    model->partition = HISTORY_PARTITION_NONE;
+    model->next_offsets = calloc(MODEL_PARTITIONS_MAX, sizeof *model->next_offsets);
+    return model->next_offsets == NULL ? -ENOMEM : 0;
 }
 
 void model_deinit(struct model *model)
 {
-    for (unsigned i = 0; i < MODEL_CHANNELS; i++) {
-        free(model->channels[i].acked);
-        free(model->channels[i].read);
-    }
-    free(model->next_offset);
-    free(model->last_sequence);
+    history_deinit(&model->history);
+    free(model->next_offsets);
     memset(model, 0, sizeof *model);
 }
 
-void model_content(uint64_t seed, uint32_t channel, uint64_t sequence,
-                   struct model_content *ret_content)
+/* Counts a violation; the first of its kind is told. */
+static void violate(struct model *model, enum model_fault fault, uint32_t channel,
+                    uint64_t sequence, uint64_t detail)
+{
+    if (model->faults[fault]++ == 0)
+        fprintf(stderr, "crossdock-killtest: %s: channel %u sequence %" PRIu64 " (%" PRIu64 ")\n",
+                fault_names[fault], channel, sequence, detail);
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+static void make_content(uint64_t seed, uint32_t channel, uint64_t sequence,
+                         struct model_content *ret_content)
 {
     struct model_content *content = ret_content;
     uint64_t state = seed ^ ((uint64_t)(channel + 1) << 48) ^ sequence;
@@ -93,118 +82,147 @@ void model_content(uint64_t seed, uint32_t channel, uint64_t sequence,
     }
 }
 
-/* Counts a violation; the first of its kind is told. */
-static void violate(struct model *model, enum model_fault fault, uint32_t channel,
-                    uint64_t sequence, uint64_t detail)
+static uint64_t hash_bytes(xdock_bytes_t bytes, uint64_t seed)
 {
-    if (model->faults[fault]++ == 0)
-        fprintf(stderr, "crossdock-killtest: %s: channel %u sequence %" PRIu64 " (%" PRIu64 ")\n",
-                fault_names[fault], channel, sequence, detail);
+    return xd_xxh3_seeded(bytes.data, bytes.bytes, seed);
 }
 
-/* Sets a bit; true when it was set before. */
-static bool set_bit(uint8_t *bits, uint64_t index)
+static xdock_bytes_t text(const char *text)
 {
-    uint8_t mask = (uint8_t)(1u << (index & 7));
-    bool before = (bits[index >> 3] & mask) != 0;
-    bits[index >> 3] |= mask;
-    return before;
+    return xdock_bytes(text, strlen(text));
 }
 
-static bool bit(const uint8_t *bits, uint64_t index)
+/* What must come back, as one number; each part is the seed of the next. */
+static uint32_t hash_content(uint16_t type, xdock_bytes_t sku, xdock_bytes_t location,
+                             xdock_bytes_t document, xdock_bytes_t payload)
 {
-    return (bits[index >> 3] >> (index & 7) & 1) != 0;
+    uint64_t hash = hash_bytes(sku, type);
+    hash = hash_bytes(location, hash);
+    hash = hash_bytes(document, hash);
+    return (uint32_t)hash_bytes(payload, hash);
 }
 
-void model_ack(struct model *model, uint32_t channel, const xdock_ack_t *ack)
+static uint64_t record_id(uint32_t channel, uint64_t sequence)
+{
+    return (uint64_t)(channel + 1) << 48 ^ sequence;
+}
+
+int64_t model_send(struct model *model, uint32_t channel, uint64_t now_ns,
+                   struct model_content *ret_content)
 {
     XD_ASSERT(channel < MODEL_CHANNELS);
-    if (ack->sequence == 0 || ack->sequence > model->channels[channel].sent ||
-        ack->user != ack->sequence) {
-        violate(model, MODEL_NEVER_SENT, channel, ack->sequence, ack->user);
+    uint64_t sequence = ++model->sent[channel];
+    make_content(model->seed, channel, sequence, ret_content);
+    xdock_bytes_t sku = text(ret_content->sku);
+    const struct history_record record = {
+        .id = record_id(channel, sequence),
+        .sequence = sequence,
+        .key = (uint32_t)hash_bytes(sku, 0),
+        .content = hash_content(XDOCK_STOCK_MOVED, sku, text(ret_content->location),
+                                text(ret_content->document),
+                                xdock_bytes(ret_content->payload, ret_content->payload_bytes))};
+    const struct history_start start = {.time_ns = now_ns,
+                                        .previous = HISTORY_NONE,
+                                        .channel = channel,
+                                        .partition = HISTORY_PARTITION_NONE,
+                                        .channel_epoch = 1};
+    return history_start(&model->history, &start, &record, 1);
+}
+
+void model_ack(struct model *model, uint32_t channel, const xdock_ack_t *ack, uint64_t now_ns)
+{
+    XD_ASSERT(channel < MODEL_CHANNELS);
+    if (ack->user >= model->history.op_count) {
+        violate(model, MODEL_STRANGE, channel, ack->sequence, ack->user);
         return;
     }
-    if (set_bit(model->channels[channel].acked, ack->sequence))
+    const struct history_op *op = &model->history.ops[ack->user];
+    if (op->channel != channel ||
+        model->history.records[op->first_record].sequence != ack->sequence) {
+        violate(model, MODEL_STRANGE, channel, ack->sequence, ack->user);
+        return;
+    }
+    if (op->outcome != HISTORY_PENDING)
         violate(model, MODEL_ACKED_TWICE, channel, ack->sequence, ack->offset);
-    if (ack->status < 0) {
-        violate(model, MODEL_REFUSED, channel, ack->sequence, (uint64_t)-ack->status);
-        return;
-    }
-    if (ack->durability != XDOCK_FSYNC)
+    struct history_end end = {.time_ns = now_ns,
+                              .base_offset = ack->offset,
+                              .log_index = ack->log_index,
+                              .partition = ack->partition,
+                              .outcome = ack->status < 0 ? HISTORY_FAIL : HISTORY_OK,
+                              .duplicate = ack->status == XDOCK_DUPLICATE};
+    if (ack->status >= 0 && ack->durability != XDOCK_FSYNC) {
         violate(model, MODEL_WEAK, channel, ack->sequence, ack->durability);
-    if (ack->status == XDOCK_DUPLICATE)
-        model->duplicates++;
-    else
-        model->appended++;
+        end.level = HISTORY_MEMORY;
+    }
+    (void)history_end(&model->history, ack->user, &end); /* model_judge tells of a failure. */
+    if (ack->status < 0)
+        violate(model, MODEL_REFUSED, channel, ack->sequence, (uint64_t)-ack->status);
+    model->duplicates += ack->status == XDOCK_DUPLICATE;
+    model->appended += ack->status >= 0 && ack->status != XDOCK_DUPLICATE;
 }
 
-static bool same_text(xdock_bytes_t bytes, const char *text)
+/* Records of one partition that come behind each other are one reply to the judge: it was asked for
+ * what is next there. */
+static void begin_reply(struct model *model, uint32_t partition, uint64_t end_offset,
+                        uint64_t now_ns)
 {
-    return bytes.bytes == strlen(text) && memcmp(bytes.data, text, bytes.bytes) == 0;
+    if (model->reading_ns == 0)
+        model->reading_ns = now_ns;
+    model->partition = partition;
+    model->end_offset = end_offset;
+    const struct history_reply reply = {.start_ns = model->reading_ns,
+                                        .end_ns = now_ns,
+                                        .requested = model->next_offsets[partition],
+                                        .first_offset = HISTORY_NONE,
+                                        .end_offset = end_offset,
+                                        .partition = partition};
+    (void)history_read(&model->history, &reply); /* model_judge tells of a failure. */
 }
 
-static bool same_content(const xdock_view_t *view, const struct model_content *content)
+void model_read(struct model *model, uint32_t channel, const xdock_view_t *view,
+                uint64_t end_offset, uint64_t now_ns)
 {
-    char scratch[20];
-    return view->type == XDOCK_STOCK_MOVED &&
-           same_text(xdock_view_sku(view, scratch), content->sku) &&
-           same_text(xdock_view_location(view, scratch), content->location) &&
-           same_text(xdock_view_document(view, scratch), content->document) &&
-           view->payload.bytes == content->payload_bytes &&
-           memcmp(view->payload.data, content->payload, content->payload_bytes) == 0;
-}
-
-/* Offset and sequence within the partition. */
-static void check_place(struct model *model, uint32_t channel, const xdock_view_t *view)
-{
-    uint64_t *next = &model->next_offset[view->partition];
-    uint64_t *last = &model->last_sequence[view->partition];
-    if (view->offset != *next)
-        violate(model, MODEL_OFFSET_GAP, channel, view->sequence, view->offset);
-    *next = view->offset + 1;
-    if (view->sequence <= *last)
-        violate(model, MODEL_CHANNEL_SEQUENCE, channel, view->sequence, *last);
-    *last = view->sequence;
-}
-
-void model_read(struct model *model, uint32_t channel, const xdock_view_t *view)
-{
-    struct model_content content;
+    char scratch[3][20];
+    xdock_bytes_t sku = xdock_view_sku(view, scratch[0]);
     model->read_count++;
     model->payload_bytes += view->payload.bytes;
-    if (channel >= MODEL_CHANNELS || view->partition >= MODEL_PARTITIONS_MAX ||
-        view->sequence == 0 || view->sequence > model->channels[channel].sent) {
-        violate(model, MODEL_NEVER_SENT, channel, view->sequence, view->offset);
+    if (view->partition >= MODEL_PARTITIONS_MAX || channel >= MODEL_CHANNELS) {
+        violate(model, MODEL_STRANGE, channel, view->sequence, view->offset);
         return;
     }
-    struct model_channel *state = &model->channels[channel];
-    check_place(model, channel, view);
-    if (set_bit(state->read, view->sequence))
-        violate(model, MODEL_DOUBLED, channel, view->sequence, view->offset);
-    model_content(model->seed, channel, view->sequence, &content);
-    if (!same_content(view, &content))
-        violate(model, MODEL_ALTERED, channel, view->sequence, view->offset);
-    uint64_t *last = &state->sku_last[content.sku_index];
-    if (view->sequence <= *last)
-        violate(model, MODEL_SKU_SEQUENCE, channel, view->sequence, *last);
-    if (*last != 0 && state->sku_partition[content.sku_index] != view->partition)
-        violate(model, MODEL_MISPLACED, channel, view->sequence, view->partition);
-    *last = view->sequence;
-    state->sku_partition[content.sku_index] = view->partition;
+    if (view->partition != model->partition || end_offset != model->end_offset)
+        begin_reply(model, view->partition, end_offset, now_ns);
+    const struct history_entry entry = {
+        .id = record_id(channel, view->sequence),
+        .sequence = view->sequence,
+        .append_time_us = view->append_time_us,
+        .key = (uint32_t)hash_bytes(sku, 0),
+        .content = hash_content(view->type, sku, xdock_view_location(view, scratch[1]),
+                                xdock_view_document(view, scratch[2]), view->payload)};
+    (void)history_read_record(&model->history, view->offset, &entry); /* See above. */
+    model->next_offsets[view->partition] = view->offset + 1;
 }
 
-void model_finish(struct model *model)
+/* ---- the end --------------------------------------------------------------------------------- */
+
+int model_judge(struct model *model, uint32_t kill_count)
 {
-    for (uint32_t i = 0; i < MODEL_CHANNELS; i++) {
-        const struct model_channel *channel = &model->channels[i];
-        XD_ASSERT(channel->sent <= model->records_max);
-        for (uint64_t sequence = 1; sequence <= channel->sent; sequence++) {
-            if (!bit(channel->acked, sequence))
-                violate(model, MODEL_NOT_ACKED, i, sequence, 0);
-            if (!bit(channel->read, sequence))
-                violate(model, MODEL_LOST, i, sequence, bit(channel->acked, sequence));
-        }
+    struct history_options options;
+    struct history_totals totals = {0};
+    history_options_init(&options);
+    int status = history_check(&model->history, &options, &model->report);
+    history_report_print(&model->report, stderr);
+    for (uint64_t i = 0; i < model->history.op_count; i++) {
+        const struct history_op *op = &model->history.ops[i];
+        if (op->outcome == HISTORY_PENDING)
+            violate(model, MODEL_NOT_ACKED, op->channel,
+                    model->history.records[op->first_record].sequence, 0);
     }
+    history_totals(&model->history, &totals);
+    if (kill_count >= KILLS_MANY && (totals.counts[HISTORY_TOTAL_DUPLICATES] == 0 ||
+                                     totals.counts[HISTORY_TOTAL_OVER_CRASH] == 0))
+        violate(model, MODEL_TAME, 0, 0, kill_count);
+    return status < 0 ? status : 0;
 }
 
 uint64_t model_faults(const struct model *model)
@@ -212,5 +230,7 @@ uint64_t model_faults(const struct model *model)
     uint64_t sum = 0;
     for (unsigned i = 0; i < MODEL_FAULT_COUNT; i++)
         sum += model->faults[i];
+    for (unsigned i = 0; i < HISTORY_PROPERTY_COUNT; i++)
+        sum += model->report.properties[i].count;
     return sum;
 }

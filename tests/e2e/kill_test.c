@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * crossdock-killtest: producers under load, the broker killed -9 again and again, then everything
- * is read back and compared with the model: nothing lost, nothing doubled, every sequence kept.
+ * is read back and its history judged: nothing lost, nothing doubled, every sequence kept.
  *
  * Normal path: the seed decides content, facilities, when the broker is killed, how long it stays
  * away, and whether the answers that had arrived are thrown away with the connection. One kill more
@@ -109,6 +109,13 @@ static void lose_answers(struct run *run)
         run->answers_lost += (uint64_t)received;
 }
 
+/* Tells the history what has happened to the broker. */
+static int mark(struct run *run, enum history_mark what)
+{
+    int status = history_mark(&run->model.history, what, process_now_ns());
+    return status < 0 ? complain(status, "the history is incomplete", "") : 0;
+}
+
 static int kill_broker(struct run *run)
 {
     uint64_t choice = model_random(&run->random);
@@ -118,6 +125,9 @@ static int kill_broker(struct run *run)
     int status = process_kill(&run->broker);
     if (status < 0)
         return broker_failed(run, status);
+    status = mark(run, HISTORY_CRASH);
+    if (status < 0)
+        return status;
     if (choice & 1)
         lose_answers(run);
     /* The client meets a broker that is not there. */
@@ -133,7 +143,8 @@ static int kill_broker(struct run *run)
     if (run->broker.ready_ns > run->recover_ns_max)
         run->recover_ns_max = run->broker.ready_ns;
     run->killed++;
-    return 0;
+    status = mark(run, HISTORY_RESTART);
+    return status < 0 ? status : mark(run, HISTORY_HEALED);
 }
 
 /* A kill that is due is delayed by a random time, so that it hits anything that goes on. */
@@ -197,8 +208,9 @@ static int take_acks(struct run *run)
             count = xdock_acks(run->producers[channel], acks, ACKS_PER_CALL, 0);
             if (count < 0)
                 return fail(run, count, "cannot take outcomes");
+            uint64_t now_ns = process_now_ns();
             for (int i = 0; i < count; i++)
-                model_ack(&run->model, channel, &acks[i]);
+                model_ack(&run->model, channel, &acks[i], now_ns);
         } while (count == (int)ACKS_PER_CALL);
     }
     return 0;
@@ -209,12 +221,12 @@ static int post(struct run *run)
 {
     struct model_content content;
     uint32_t channel = (uint32_t)(model_random(&run->random) % MODEL_CHANNELS);
-    struct model_channel *state = &run->model.channels[channel];
-    uint64_t give_up_ns = process_now_ns() + (uint64_t)FLUSH_MS * 1000000u;
+    uint64_t now_ns = process_now_ns(), give_up_ns = now_ns + (uint64_t)FLUSH_MS * 1000000u;
     xdock_record_t record = XDOCK_RECORD_INIT;
     int status;
-    state->sent++;
-    model_content(run->settings.seed, channel, state->sent, &content);
+    int64_t user = model_send(&run->model, channel, now_ns, &content);
+    if (user < 0)
+        return complain((int)user, "the history is incomplete", "");
     record.type = XDOCK_STOCK_MOVED;
     record.flags = XDOCK_SYNTHETIC;
     record.topic = "stock";
@@ -224,8 +236,8 @@ static int post(struct run *run)
     record.document_type = XDOCK_DOC_WORK;
     record.quantity = xdock_quantity((int32_t)content.sku_index + 1, 0, XDOCK_UOM_PIECE);
     record.payload = xdock_bytes(content.payload, content.payload_bytes);
-    record.sequence = state->sent;
-    while ((status = xdock_post(run->producers[channel], &record, state->sent, 2)) ==
+    record.sequence = run->model.sent[channel];
+    while ((status = xdock_post(run->producers[channel], &record, (uint64_t)user, 2)) ==
            XDOCK_BUFFER_FULL) {
         int trouble = take_acks(run);
         if (trouble >= 0)
@@ -294,7 +306,8 @@ static int read_back(struct run *run)
                                          .topic = "stock",
                                          .partition = -1};
     xdock_reader_t *reader = NULL;
-    uint32_t facility = 0, channel = MODEL_CHANNELS;
+    uint32_t facility = 0, channel = MODEL_CHANNELS, partition = HISTORY_PARTITION_NONE;
+    uint64_t end_offset = 0;
     int status = xdock_reader_open(run->client, &selection, CALL_MS, &reader);
     if (status < 0)
         return fail(run, status, "cannot open a reader");
@@ -306,11 +319,15 @@ static int read_back(struct run *run)
         status = xdock_reader_poll(reader, enough ? 300 : READ_QUIET_MS);
         if (status <= 0)
             break;
+        uint64_t now_ns = process_now_ns();
         while ((view = xdock_reader_next(reader)) != NULL) {
             if (channel == MODEL_CHANNELS || facility != view->facility)
                 channel = channel_of(reader, view);
             facility = view->facility;
-            model_read(&run->model, channel, view);
+            if (partition != view->partition || view->offset >= end_offset)
+                (void)xdock_reader_position(reader, view->partition, NULL, &end_offset);
+            partition = view->partition;
+            model_read(&run->model, channel, view, end_offset, now_ns);
         }
     }
     if (status < 0)
@@ -321,7 +338,7 @@ static int read_back(struct run *run)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static void report(const struct run *run, uint64_t send_ns, uint64_t read_ns)
+static void report(const struct run *run, uint64_t send_ns, uint64_t read_ns, uint64_t judge_ns)
 {
     xdock_client_stats_t stats;
     const struct model *model = &run->model;
@@ -340,6 +357,11 @@ static void report(const struct run *run, uint64_t send_ns, uint64_t read_ns)
     printf("read back          %" PRIu64 " records, %" PRIu64 " payload bytes, %.1f s, %.0f/s\n",
            model->read_count, model->payload_bytes, (double)read_ns / 1e9,
            (double)model->read_count / ((double)read_ns / 1e9));
+    printf("judged             %" PRIu64 " operations, %.1f s\n", model->history.op_count,
+           (double)judge_ns / 1e9);
+    for (unsigned i = 0; i < HISTORY_PROPERTY_COUNT; i++)
+        printf("%-24s %" PRIu64 "\n", history_property_name((enum history_property)i),
+               model->report.properties[i].count);
     for (unsigned i = 0; i < MODEL_FAULT_COUNT; i++)
         printf("%-24s %" PRIu64 "\n", model_fault_name((enum model_fault)i), model->faults[i]);
 }
@@ -351,7 +373,7 @@ static int run_all(struct run *run)
     run->random = settings->seed;
     int status = plan_kills(run);
     if (status >= 0)
-        status = model_init(&run->model, settings->seed, settings->record_count);
+        status = model_init(&run->model, settings->seed);
     if (status < 0)
         return complain(status, "start", "");
     status = process_init(&run->broker, settings->broker, settings->data);
@@ -368,8 +390,11 @@ static int run_all(struct run *run)
         return status;
     uint64_t sent_ns = process_now_ns();
     status = read_back(run);
-    model_finish(&run->model);
-    report(run, sent_ns - start_ns, process_now_ns() - sent_ns);
+    uint64_t read_ns = process_now_ns();
+    int judged = model_judge(&run->model, settings->kill_count);
+    report(run, sent_ns - start_ns, read_ns - sent_ns, process_now_ns() - read_ns);
+    if (judged < 0)
+        return complain(judged, "the history cannot be judged", "");
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tests/e2e/kill_model.h: the judge of the kill test finds every violation that it has a name for.
+ * tests/e2e/kill_model.h: what the model tells the history is what was sent, answered and read, so
+ * that every violation comes out under its name.
  * Records are made here; the accessors of the library are replaced by ones that hand out
  * `internal`.
  */
@@ -8,10 +9,13 @@
 
 #include "tests/e2e/kill_model.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SEED 5u
 #define SENT 8000u
+#define CHANNEL 1u
 
 xdock_bytes_t xdock_view_sku(const xdock_view_t *view, char *scratch)
 {
@@ -34,198 +38,279 @@ xdock_bytes_t xdock_view_document(const xdock_view_t *view, char *scratch)
     return xdock_bytes(content->document, strlen(content->document));
 }
 
-/* A record as it should come: SKUs with even numbers in partition 3, others in 4. `offset` counts.
- */
-static void make(uint64_t sequence, struct model_content *content, uint64_t offsets[2],
-                 xdock_view_t *ret_view)
+/* A run of SENT records in one channel; SKUs with even numbers are in partition 3, others in 4. */
+struct world {
+    struct model model;
+    struct model_content contents[SENT]; /* by sequence - 1 */
+    uint64_t offsets[SENT];              /* where they are */
+    uint64_t ends[2];                    /* of the partitions */
+    uint64_t now_ns;
+};
+
+static struct world *sent_all(void)
 {
-    model_content(SEED, 1, sequence, content);
-    uint32_t bucket = content->sku_index % 2;
-    *ret_view = (xdock_view_t){.sequence = sequence,
-                               .offset = offsets[bucket]++,
-                               .partition = 3 + bucket,
-                               .type = XDOCK_STOCK_MOVED,
-                               .payload = xdock_bytes(content->payload, content->payload_bytes),
-                               .internal = content};
+    struct world *world = calloc(1, sizeof *world);
+    cr_assert_not_null(world);
+    cr_assert_eq(model_init(&world->model, SEED), 0);
+    for (uint64_t i = 0; i < SENT; i++) {
+        struct model_content *content = &world->contents[i];
+        cr_assert_eq(model_send(&world->model, CHANNEL, ++world->now_ns, content), (int64_t)i);
+        world->offsets[i] = world->ends[content->sku_index % 2]++;
+    }
+    cr_assert_eq(world->model.sent[CHANNEL], SENT);
+    return world;
 }
 
-static void ack(struct model *model, uint64_t sequence, int32_t status, uint8_t durability)
+static void free_world(struct world *world)
 {
-    const xdock_ack_t outcome = {
-        .user = sequence, .sequence = sequence, .status = status, .durability = durability};
-    model_ack(model, 1, &outcome);
+    model_deinit(&world->model);
+    free(world);
 }
 
-/* A model of a run in which all went well, up to what `skip` names (0 = nothing). */
-static void run_well(struct model *model, uint64_t skip_ack, uint64_t skip_read)
+static uint32_t partition_of(const struct world *world, uint64_t sequence)
 {
-    struct model_content content;
-    xdock_view_t view;
-    uint64_t offsets[2] = {0, 0};
-    cr_assert_eq(model_init(model, SEED, SENT), 0);
-    model->channels[1].sent = SENT;
+    return 3 + world->contents[sequence - 1].sku_index % 2;
+}
+
+static xdock_ack_t ack_of(const struct world *world, uint64_t sequence)
+{
+    return (xdock_ack_t){.user = sequence - 1,
+                         .sequence = sequence,
+                         .offset = world->offsets[sequence - 1],
+                         .log_index = sequence,
+                         .status = sequence % 7 == 0 ? XDOCK_DUPLICATE : 0,
+                         .partition = partition_of(world, sequence),
+                         .durability = XDOCK_FSYNC};
+}
+
+static void ack_all(struct world *world, uint64_t but)
+{
     for (uint64_t sequence = 1; sequence <= SENT; sequence++) {
-        if (sequence != skip_ack)
-            ack(model, sequence, sequence % 7 == 0 ? XDOCK_DUPLICATE : 0, XDOCK_FSYNC);
-        if (sequence == skip_read)
-            continue;
-        make(sequence, &content, offsets, &view);
-        model_read(model, 1, &view);
+        const xdock_ack_t ack = ack_of(world, sequence);
+        if (sequence != but)
+            model_ack(&world->model, CHANNEL, &ack, ++world->now_ns);
     }
 }
 
-static void assert_only(const struct model *model, enum model_fault fault, uint64_t count)
+static xdock_view_t view_of(struct world *world, uint64_t sequence)
 {
-    for (unsigned i = 0; i < MODEL_FAULT_COUNT; i++)
-        cr_assert_eq(model->faults[i], i == fault ? count : 0, "%s: %lu",
-                     model_fault_name((enum model_fault)i), model->faults[i]);
+    struct model_content *content = &world->contents[sequence - 1];
+    return (xdock_view_t){.sequence = sequence,
+                          .offset = world->offsets[sequence - 1],
+                          .partition = partition_of(world, sequence),
+                          .type = XDOCK_STOCK_MOVED,
+                          .append_time_us = (int64_t)sequence,
+                          .payload = xdock_bytes(content->payload, content->payload_bytes),
+                          .internal = content};
+}
+
+static void read_one(struct world *world, const xdock_view_t *view)
+{
+    model_read(&world->model, CHANNEL, view, world->ends[(view->partition - 3) % 2],
+               ++world->now_ns);
+}
+
+static void read_all(struct world *world, uint64_t but)
+{
+    for (uint64_t sequence = 1; sequence <= SENT; sequence++) {
+        const xdock_view_t view = view_of(world, sequence);
+        if (sequence != but)
+            read_one(world, &view);
+    }
+}
+
+static uint64_t found(const struct world *world, enum history_property property)
+{
+    return world->model.report.properties[property].count;
 }
 
 /* Nothing is found where nothing is wrong, and the figures are right. */
 Test(kill_model, passes_a_run_without_violations)
 {
-    struct model model;
-    run_well(&model, 0, 0);
-    model_finish(&model);
-    cr_assert_eq(model_faults(&model), 0);
-    cr_assert_eq(model.read_count, SENT);
-    cr_assert_eq(model.duplicates, SENT / 7);
-    cr_assert_eq(model.appended, SENT - SENT / 7);
-    model_deinit(&model);
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    read_all(world, 0);
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(model_faults(&world->model), 0);
+    cr_assert_eq(world->model.read_count, SENT);
+    cr_assert_eq(world->model.duplicates, SENT / 7);
+    cr_assert_eq(world->model.appended, SENT - SENT / 7);
+    free_world(world);
 }
 
-/* A record that was sent and cannot be read is lost. */
+/* The keys of all SKUs differ, so that none is taken for another. */
+Test(kill_model, gives_every_sku_a_key_of_its_own)
+{
+    struct world *world = sent_all();
+    const struct history_record *records = world->model.history.records;
+    uint32_t keys[MODEL_SKUS] = {0};
+    for (uint64_t i = 0; i < SENT; i++)
+        keys[world->contents[i].sku_index] = records[i].key;
+    for (uint32_t i = 0; i < MODEL_SKUS; i++)
+        for (uint32_t k = 0; k < i; k++)
+            cr_assert(keys[i] != keys[k] || keys[i] == 0, "%u and %u", i, k);
+    free_world(world);
+}
+
+/* A record that was acknowledged and cannot be read is lost: the reader is led past it. */
 Test(kill_model, finds_a_lost_record)
 {
-    struct model model;
-    run_well(&model, 0, 777);
-    model_finish(&model);
-    assert_only(&model, MODEL_LOST, 1);
-    model_deinit(&model);
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    read_all(world, 777);
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(found(world, HISTORY_P5) + found(world, HISTORY_DENSE), 1);
+    cr_assert_eq(found(world, HISTORY_UNREAD), 2, "the offset, and the record");
+    cr_assert_eq(model_faults(&world->model), 3);
+    free_world(world);
+}
+
+/* A partition that ends too early has lost its last records. */
+Test(kill_model, finds_a_lost_tail)
+{
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    world->ends[partition_of(world, SENT) - 3]--;
+    read_all(world, SENT);
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(found(world, HISTORY_P1), 1);
+    cr_assert_eq(found(world, HISTORY_DURABLE), 1);
+    free_world(world);
 }
 
 /* Every record needs an outcome, and just one. */
 Test(kill_model, finds_missing_and_second_outcomes)
 {
-    struct model model;
-    run_well(&model, 31, 0);
-    model_finish(&model);
-    assert_only(&model, MODEL_NOT_ACKED, 1);
-    ack(&model, 32, 0, XDOCK_FSYNC);
-    cr_assert_eq(model.faults[MODEL_ACKED_TWICE], 1);
-    model_deinit(&model);
+    struct world *world = sent_all();
+    ack_all(world, 31);
+    const xdock_ack_t again = ack_of(world, 32);
+    model_ack(&world->model, CHANNEL, &again, ++world->now_ns);
+    read_all(world, 0);
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(world->model.faults[MODEL_NOT_ACKED], 1);
+    cr_assert_eq(world->model.faults[MODEL_ACKED_TWICE], 1);
+    cr_assert_eq(model_faults(&world->model), 2);
+    free_world(world);
 }
 
-/* A record that comes a second time, at a new offset, is doubled and out of every sequence. */
+/* A record that comes a second time, at a new offset, is doubled. */
 Test(kill_model, finds_a_doubled_record)
 {
-    struct model model;
-    struct model_content content;
-    xdock_view_t view;
-    uint64_t offsets[2];
-    run_well(&model, 0, 0);
-    offsets[0] = model.next_offset[3];
-    offsets[1] = model.next_offset[4];
-    make(SENT / 2, &content, offsets, &view);
-    model_read(&model, 1, &view);
-    model_finish(&model);
-    cr_assert_eq(model.faults[MODEL_DOUBLED], 1);
-    cr_assert_eq(model.faults[MODEL_CHANNEL_SEQUENCE], 1);
-    cr_assert_eq(model.faults[MODEL_OFFSET_GAP], 0);
-    cr_assert_eq(model.faults[MODEL_LOST], 0);
-    model_deinit(&model);
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    read_all(world, 0);
+    xdock_view_t view = view_of(world, SENT / 2);
+    view.offset = world->ends[view.partition - 3]++;
+    view.append_time_us = SENT;
+    read_one(world, &view);
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(found(world, HISTORY_P1), 1);
+    cr_assert_eq(found(world, HISTORY_P4), 1);
+    free_world(world);
 }
 
 /* Each part of a record counts, down to the last byte of the payload. */
 Test(kill_model, finds_altered_records)
 {
-    struct model model;
-    struct model_content content;
-    xdock_view_t view;
-    uint64_t offsets[2] = {0, 0};
-    cr_assert_eq(model_init(&model, SEED, SENT), 0);
-    model.channels[1].sent = 4;
-    for (uint64_t sequence = 1; sequence <= 4; sequence++) {
-        make(sequence, &content, offsets, &view);
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    for (uint64_t sequence = 1; sequence <= SENT; sequence++) {
+        xdock_view_t view = view_of(world, sequence);
+        struct model_content *content = &world->contents[sequence - 1];
         if (sequence == 1)
-            content.payload[content.payload_bytes - 1] ^= 1;
+            content->payload[content->payload_bytes - 1] ^= 1;
         if (sequence == 2)
             view.payload.bytes--;
         if (sequence == 3)
-            content.document[1] ^= 1;
+            content->document[1] ^= 1;
         if (sequence == 4)
             view.type++;
-        model_read(&model, 1, &view);
-        ack(&model, sequence, 0, XDOCK_FSYNC);
+        if (sequence == 5)
+            content->sku[5] ^= 1;
+        if (sequence == 6)
+            content->location[5] ^= 1;
+        read_one(world, &view);
     }
-    model_finish(&model);
-    assert_only(&model, MODEL_ALTERED, 4);
-    model_deinit(&model);
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(found(world, HISTORY_CONTENT), 6);
+    cr_assert_eq(model_faults(&world->model), 6);
+    free_world(world);
 }
 
-/* Records that change places break the sequence of the channel, and of the SKU if it is theirs. */
+/* Records that change places break the sequence of the channel and what was acknowledged. */
 Test(kill_model, finds_records_out_of_sequence)
 {
-    struct model model;
-    struct model_content one, two;
-    xdock_view_t first, second;
-    uint64_t offsets[2] = {0, 0};
-    cr_assert_eq(model_init(&model, SEED, SENT), 0);
-    model.channels[1].sent = SENT;
-    make(1, &one, offsets, &first);
-    uint64_t sequence = 2;
-    do {
-        model_content(SEED, 1, sequence, &two);
-    } while (two.sku_index != one.sku_index && ++sequence <= SENT);
-    cr_assert_leq(sequence, SENT);
-    offsets[one.sku_index % 2] = 0;
-    make(sequence, &two, offsets, &second);
-    first.offset = 1;
-    model_read(&model, 1, &second);
-    model_read(&model, 1, &first);
-    cr_assert_eq(model.faults[MODEL_CHANNEL_SEQUENCE], 1);
-    cr_assert_eq(model.faults[MODEL_SKU_SEQUENCE], 1);
-    cr_assert_eq(model_faults(&model), 2);
-    model_deinit(&model);
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    uint64_t two = 2;
+    while (partition_of(world, two) != partition_of(world, 1))
+        two++;
+    for (uint64_t sequence = 1; sequence <= SENT; sequence++) {
+        uint64_t shown = sequence == 1 ? two : sequence == two ? 1 : sequence;
+        xdock_view_t view = view_of(world, shown);
+        view.offset = world->offsets[sequence - 1];
+        view.append_time_us = (int64_t)sequence;
+        read_one(world, &view);
+    }
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(found(world, HISTORY_P5), 1);
+    cr_assert_eq(found(world, HISTORY_CLAIM), 2);
+    free_world(world);
 }
 
-/* Offsets are dense, a SKU has one partition, nothing comes that nobody sent. */
-Test(kill_model, finds_gaps_strays_and_strangers)
+/* What nobody sent is found, in our channel or in another one. */
+Test(kill_model, finds_strangers)
 {
-    struct model model;
-    struct model_content content;
-    xdock_view_t view;
-    uint64_t offsets[2];
-    run_well(&model, 0, 0);
-    offsets[0] = model.next_offset[3] + 1;
-    offsets[1] = model.next_offset[4] + 1;
-    make(SENT, &content, offsets, &view);
-    model_read(&model, 1, &view);
-    cr_assert_eq(model.faults[MODEL_OFFSET_GAP], 1);
-    view.partition = 5;
-    view.offset = 0;
-    model_read(&model, 1, &view);
-    cr_assert_eq(model.faults[MODEL_MISPLACED], 1);
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    read_all(world, 0);
+    xdock_view_t view = view_of(world, SENT);
+    model_read(&world->model, MODEL_CHANNELS, &view, 1, ++world->now_ns);
     view.sequence = SENT + 1;
-    model_read(&model, 1, &view);
-    view.sequence = 0;
-    model_read(&model, 1, &view);
-    view.sequence = 1;
-    model_read(&model, MODEL_CHANNELS, &view);
-    cr_assert_eq(model.faults[MODEL_NEVER_SENT], 3);
-    model_deinit(&model);
+    view.offset = world->ends[view.partition - 3]++;
+    read_one(world, &view);
+    cr_assert_eq(model_judge(&world->model, 1), 0);
+    cr_assert_eq(world->model.faults[MODEL_STRANGE], 1);
+    cr_assert_eq(found(world, HISTORY_P2), 1);
+    cr_assert_eq(model_faults(&world->model), 2);
+    free_world(world);
 }
 
-/* A refusal is no outcome that may stay unnoticed, nor is an answer that promises less. */
-Test(kill_model, finds_refusals_and_weak_answers)
+/* A refusal is no outcome that may stay unnoticed, nor is an answer that promises less or belongs
+ * to something else. */
+Test(kill_model, finds_refusals_and_weak_and_strange_answers)
 {
-    struct model model;
-    cr_assert_eq(model_init(&model, SEED, SENT), 0);
-    model.channels[1].sent = 2;
-    ack(&model, 1, XDOCK_SEQUENCE_REUSED, XDOCK_FSYNC);
-    ack(&model, 2, 0, XDOCK_MEMORY);
-    cr_assert_eq(model.faults[MODEL_REFUSED], 1);
-    cr_assert_eq(model.faults[MODEL_WEAK], 1);
-    cr_assert_eq(model.appended, 1);
-    model_deinit(&model);
+    struct world *world = sent_all();
+    xdock_ack_t acks[4] = {ack_of(world, 1), ack_of(world, 2), ack_of(world, 3), ack_of(world, 4)};
+    acks[0].status = XDOCK_SEQUENCE_REUSED;
+    acks[1].durability = XDOCK_MEMORY;
+    acks[2].sequence = 4;
+    acks[3].user = SENT;
+    for (unsigned i = 0; i < 4; i++)
+        model_ack(&world->model, CHANNEL, &acks[i], ++world->now_ns);
+    cr_assert_eq(world->model.faults[MODEL_REFUSED], 1);
+    cr_assert_eq(world->model.faults[MODEL_WEAK], 1);
+    cr_assert_eq(world->model.faults[MODEL_STRANGE], 2);
+    cr_assert_eq(world->model.appended, 1);
+    free_world(world);
+}
+
+/* Many kills in which nothing had to be sent again have shown nothing. */
+Test(kill_model, calls_a_run_without_resends_too_tame)
+{
+    struct world *world = sent_all();
+    ack_all(world, 0);
+    read_all(world, 0);
+    cr_assert_eq(model_judge(&world->model, 10), 0);
+    cr_assert_eq(world->model.faults[MODEL_TAME], 1);
+    free_world(world);
+}
+
+/* A history that could not be kept is not judged. */
+Test(kill_model, does_not_judge_an_incomplete_history)
+{
+    struct world *world = sent_all();
+    world->model.history.status = -ENOMEM;
+    cr_assert_eq(model_judge(&world->model, 1), -ENOMEM);
+    free_world(world);
 }
