@@ -9,6 +9,7 @@
 #include "wire/xassert.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -161,6 +162,26 @@ static void hold(struct shard *shard, uint32_t channel, net_id conn)
     *holder = conn;
 }
 
+/* A client that knows more than the log holds, or less than it sent, is an operator's business: one
+ * of the two has lost records. */
+static void report_memory(struct shard *shard, int status, const struct xd_open_request *request)
+{
+    if (status != XD_ACKED_MISSING && status != XD_SEQUENCE_REGRESSED)
+        return;
+    const struct xd_text channel = session_channel_name(request);
+    char text[SHARD_LINE_BYTES_MAX];
+    XD_ASSERT(request->source.bytes + channel.bytes < sizeof text / 2);
+    snprintf(text, sizeof text,
+             "source=%.*s channel=%.*s acked_sequence=%" PRIu64 " assigned_sequence=%" PRIu64
+             " next=\"crossdock source show\"",
+             (int)request->source.bytes, request->source.data, (int)channel.bytes, channel.data,
+             request->fixed.acked_sequence, request->fixed.assigned_sequence);
+    counters_add(&shard->counters, COUNTER_acked_missing, status == XD_ACKED_MISSING);
+    lines_say(shard, true,
+              status == XD_ACKED_MISSING ? "acknowledged_records_missing" : "source_regressed",
+              text);
+}
+
 int on_open(struct shard *shard, const struct net_frame *frame)
 {
     const uint8_t *payload = net_frame_linear(shard->net, frame);
@@ -182,8 +203,12 @@ int on_open(struct shard *shard, const struct net_frame *frame)
     }
     struct control_session entry;
     status = session_plan_open(&shard->sessions, &request, (uint32_t)facility, &entry, detail);
-    if (status < 0)
-        return answers_refuse(shard, frame, status, detail);
+    if (status < 0) {
+        int refused = answers_refuse(shard, frame, status, detail);
+        if (refused == 0)
+            report_memory(shard, status, &request);
+        return refused;
+    }
     if (!answers_room(shard))
         return -EAGAIN;
 

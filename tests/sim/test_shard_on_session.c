@@ -135,8 +135,13 @@ Test(shard_on_session, differing_memories_are_fatal_and_said_so)
     shard_kit_produce(kit, client, &channel, SKU, 5);
     struct xd_open open = {.acked_sequence = 6, .assigned_sequence = 6};
     cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), XD_ACKED_MISSING);
+    const struct shard_line *line = sim_broker_line(&kit->broker, "acknowledged_records_missing");
+    cr_assert(line != NULL && line->warning);
+    cr_assert(strstr(line->text, " channel=a acked_sequence=6 ") != NULL, "%s", line->text);
+    cr_assert_eq(shard_counters(kit->broker.shard)->v[COUNTER_acked_missing], 1);
     open = (struct xd_open){.acked_sequence = 4, .assigned_sequence = 4};
     cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), XD_SEQUENCE_REGRESSED);
+    cr_assert(sim_broker_line(&kit->broker, "source_regressed") != NULL);
     open.channel_epoch = 2;
     cr_assert_eq(open_channel(kit, client, &open, "a", "", &view), 0);
     cr_assert_eq(view.fixed.channel_epoch, 2);
