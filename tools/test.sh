@@ -7,9 +7,9 @@
 #
 #   quick    suite quick under AddressSanitizer and UndefinedBehaviorSanitizer (build-asan)
 #   ci       all suites but nightly: under those two, in the release build (build-release), thread
-#            tests under ThreadSanitizer (build-tsan), and half a minute of each fuzz target
-#            (build-fuzz)
-#   nightly  everything, with ten minutes of each fuzz target
+#            tests under ThreadSanitizer (build-tsan), half a minute of each fuzz target
+#            (build-fuzz), and a third of the seeded bugs (build-mutants)
+#   nightly  everything, with ten minutes of each fuzz target and all seeded bugs
 #
 # A failing step does not stop the others. The last line is `N passed, N failed`, with
 # `, N skipped` where tests were skipped; the exit status is 0 only when nothing failed.
@@ -21,8 +21,8 @@ cd "$(dirname "$0")/.."
 suite=${1:-ci}
 case $suite in
 quick) scope=test fuzz_seconds=0 ;;
-ci) scope=ci fuzz_seconds=30 ;;
-nightly) scope=ci fuzz_seconds=600 ;;
+ci) scope=ci fuzz_seconds=30 mutants=--third ;;
+nightly) scope=ci fuzz_seconds=600 mutants=--all ;;
 *)
     sed -n '4,15s/^# \{0,1\}//p' "$0" >&2
     exit 2
@@ -97,6 +97,13 @@ if [ "$suite" != quick ]; then
         rm -f build-tsan/meson-logs/testlog.json
         run_tests build-tsan --suite threads
     fi
+
+    # Each bug of tests/mutants in a copy of the tree: a suite must catch it.
+    echo "seeded bugs in build-mutants"
+    rm -f build-mutants/mutants.json
+    status=0
+    python3 tests/mutants/gate.py "$mutants" || status=$?
+    steps="$steps build-mutants/mutants.json=$status"
 
     echo "building build-fuzz"
     export CC=clang-14

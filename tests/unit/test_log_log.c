@@ -150,6 +150,22 @@ Test(log_log, reports_its_figures)
     run_end(&run);
 }
 
+/* A clean stop writes to meta how far the log goes. When all of it is gone afterwards, also the
+ * MARK that would have told, the next start stops instead of beginning anew. */
+Test(log_log, misses_what_was_there_at_a_clean_stop)
+{
+    static const uint8_t zeros[64 * 1024];
+    struct run run;
+
+    run_begin(&run, 1);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_append_wait(&run, 0, 2000);
+    run_close(&run);
+    cr_assert_eq(sim_disk_patch(run.sim, "wal.00", SEGMENT_HEADER_BYTES, zeros, sizeof(zeros)), 0);
+    cr_assert_eq(run_open(&run), XD_LOG_CORRUPT, "%s", run.why);
+    run_end(&run);
+}
+
 /* Only the newest news are kept when nobody listens, and each kind has a name. */
 Test(log_log, keeps_the_newest_news)
 {

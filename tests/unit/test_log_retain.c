@@ -5,6 +5,7 @@
 #include "tests/support/log_run.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 
 static void stats_of(struct run *run, struct log_stats *stats)
 {
@@ -85,6 +86,38 @@ Test(log_retain, drops_by_age)
     run_end(&run);
 }
 
+/* A segment is as old as its newest batch: an old one at its beginning does not take young ones
+ * with it. */
+Test(log_retain, keeps_a_segment_with_one_young_batch)
+{
+    const int64_t limit_us = 3600ll * 1000000;
+    struct run run;
+    struct log_stats stats;
+
+    run_begin(&run, 1);
+    run.options.retention_us = limit_us;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    for (uint32_t jump = 0; jump < 3; jump++) {
+        run_fill(&run, jump == 0 ? 1u << 20 : 11u << 20, 60000);
+        run_idle(&run, 2000000000ull);
+        stats_of(&run, &stats);
+        cr_assert_eq(stats.first_segment_no, 1);
+        cr_assert(jump == 0 || stats.segments_full > 0);
+        sim_wall_jump(run.sim, limit_us / 3);
+        run.time_us += limit_us / 3;
+    }
+    run_idle(&run, 2000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_geq(env_now_wall_us(run.env) - stats.oldest_time_us, limit_us);
+    cr_assert_eq(stats.first_segment_no, 1, "its newest batch is younger");
+    sim_wall_jump(run.sim, limit_us / 3);
+    run_idle(&run, 2000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_gt(stats.first_segment_no, 1);
+    run_close(&run);
+    run_end(&run);
+}
+
 /* As long as no second checkpoint is past a segment, it stays, whatever the limit says. */
 Test(log_retain, waits_for_both_checkpoints)
 {
@@ -111,6 +144,40 @@ Test(log_retain, waits_for_both_checkpoints)
     run_idle(&run, 3000000000ull);
     stats_of(&run, &stats);
     cr_assert_eq(stats.checkpoint_generation, 2);
+    cr_assert_gt(stats.first_segment_no, 1);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A segment stays while a read from its file is under way: the file may be written again as soon as
+ * it is dropped. */
+Test(log_retain, waits_for_a_read_under_way)
+{
+    struct sim_options world;
+    struct run run;
+    struct log_stats stats;
+    uint64_t next;
+
+    sim_options_init(&world, 1);
+    world.spike_ns = 30000000000ull;
+    run_begin_in(&run, &world);
+    run.options.retention_bytes = 4ull * SEGMENT_BYTES_MIN;
+    run.checkpoints = false;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 24u << 20, 60000);
+    run_checkpoint(&run);
+    run_idle(&run, 3000000000ull);
+    run_fill(&run, 100000, 60000);
+    sim_rates(run.sim)->spike = 65536;
+    cr_assert_eq(log_read(run.log, 0, 0, run.out, RUN_OUT_BYTES, &next), -EAGAIN);
+    sim_rates(run.sim)->spike = 0;
+    run_checkpoint(&run);
+    run_idle(&run, 3000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_eq(stats.checkpoint_generation, 2);
+    cr_assert_eq(stats.first_segment_no, 1);
+    run_idle(&run, 30000000000ull);
+    stats_of(&run, &stats);
     cr_assert_gt(stats.first_segment_no, 1);
     run_close(&run);
     run_end(&run);

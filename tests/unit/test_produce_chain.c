@@ -156,6 +156,40 @@ Test(produce_chain, partitions_do_not_know_each_other)
     kit_end(&kit);
 }
 
+/* An open is told every chain, sorted by partition, in whichever sequence they came to be; chains
+ * of another channel and staged ones are not told. */
+Test(produce_chain, tells_all_chains_in_rising_partition)
+{
+    struct session_kit kit;
+    enum { COUNT = 1500 };
+    static struct xd_open_chain chains[COUNT];
+    const char *why = NULL;
+    kit_begin(&kit, 2, 2 * COUNT + 1, 1);
+    uint32_t channel = kit_open_durable(&kit, "a");
+    uint32_t other = kit_open_durable(&kit, "b");
+    const struct channel *c = session_channel(&kit.sessions, channel);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        uint32_t partition = (uint32_t)(i * 7919 % COUNT) * 3; /* 7919 is prime: each one once */
+        struct xd_batch_header batch = batch_of(&kit, channel, partition, 0, i + 1, i + 1);
+        kit_append_durable(&kit, &batch, i, 10 + i);
+        batch = batch_of(&kit, other, partition + 1, 0, i + 1, i + 1);
+        kit_append_durable(&kit, &batch, i, 10 + i);
+    }
+    struct xd_batch_header staged = batch_of(&kit, channel, 1, 0, COUNT + 1, COUNT + 1);
+    session_append(&kit.sessions, &staged, 5000);
+    cr_assert_eq(c->chain_count, COUNT + 1);
+    cr_assert_eq(session_chains(&kit.sessions, c, chains, COUNT), COUNT);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        cr_assert_eq(chains[i].partition, i * 3);
+        cr_assert_eq((chains[i].last_sequence - 1) * 7919 % COUNT, i);
+        cr_assert_eq(chains[i].last_offset, chains[i].last_sequence - 1);
+    }
+    cr_assert_eq(session_apply(&kit.sessions, &staged, 5000, &why), 0);
+    cr_assert_eq(
+        session_chains(&kit.sessions, session_channel(&kit.sessions, other), chains, COUNT), COUNT);
+    kit_end(&kit);
+}
+
 /* More batches than announced may not be staged; applying one makes room for one. */
 Test(produce_chain, bounds_the_batches_in_flight)
 {

@@ -72,6 +72,46 @@ Test(produce_session_save, a_loaded_state_knows_the_newest_batches)
     kit_end(&kit);
 }
 
+/* Every number of a channel that anybody is shown comes back. Bytes that are saved again cannot
+ * tell: what was forgotten once is missing in both. */
+Test(produce_session_save, a_loaded_channel_is_the_one_that_was_saved)
+{
+    static uint8_t saved[16384];
+    struct session_kit kit, loaded;
+    kit_begin(&kit, 4, 4, 1);
+    kit_begin(&loaded, 4, 4, 2);
+    struct xd_open_request request = open_of("a");
+    cr_assert_eq(kit_open(&kit, &request, 3), 1);
+    session_take_durable(&kit.sessions, &kit.entry);
+    request.fixed.channel_epoch = 2; /* every number differs from the others */
+    cr_assert_eq(kit_open(&kit, &request, 3), 1);
+    session_take_durable(&kit.sessions, &kit.entry);
+    cr_assert_eq(kit_open(&kit, &request, 3), 1);
+    session_take_durable(&kit.sessions, &kit.entry);
+    struct xd_batch_header batch = batch_of(&kit, kit.entry.channel, 3, 0, 5, 9);
+    batch.append_time_us = 1700000000000000ll;
+    kit_append_durable(&kit, &batch, 0, 7);
+    uint64_t bytes = session_save(&kit.sessions, saved, sizeof saved);
+    cr_assert_eq(session_load(&loaded.sessions, saved, bytes), (int64_t)bytes);
+    const struct channel *was = session_channel(&kit.sessions, 1);
+    const struct channel *is = session_channel(&loaded.sessions, 1);
+    cr_assert_eq(is->facility, 3);
+    cr_assert_eq(is->producer_epoch, 3);
+    cr_assert_eq(is->applied_producer_epoch, 3);
+    cr_assert_eq(is->channel_epoch, 2);
+    cr_assert_eq(is->applied_channel_epoch, 2);
+    cr_assert_eq(is->staged_last, 9);
+    cr_assert_eq(is->last_sequence, 9);
+    cr_assert_eq(is->first_sequence, 5);
+    cr_assert_eq(is->record_count, 5);
+    cr_assert_eq(is->append_time_us, batch.append_time_us);
+    cr_assert_eq(memcmp(is->source, was->source, sizeof is->source), 0);
+    cr_assert_eq(memcmp(is->name, was->name, sizeof is->name), 0);
+    cr_assert_eq(is->chain_count, 1);
+    kit_end(&loaded);
+    kit_end(&kit);
+}
+
 /* Staged batches, opens and channels are not in it. */
 Test(produce_session_save, staged_entries_are_left_out)
 {
@@ -116,6 +156,28 @@ Test(produce_session_save, names_limits_that_are_too_low)
     cr_assert_eq(load(saved, bytes, 1, 4), XD_CATALOG_FULL);
     cr_assert_eq(load(saved, bytes, 4, 1), XD_CATALOG_FULL);
     cr_assert_eq(load(saved, bytes, 2, 2), (int64_t)bytes);
+}
+
+/* A chain that ends behind its channel, or in an epoch that the channel has not reached, is no fold
+ * of any log. */
+Test(produce_session_save, refuses_a_chain_that_contradicts_its_channel)
+{
+    enum { CHAIN = 16 + 2 * 176, EPOCH = CHAIN + 12, LAST = CHAIN + 16 };
+    static uint8_t saved[16384];
+    uint64_t bytes = save_example(saved, sizeof saved), last;
+    uint16_t epoch;
+    memcpy(&last, saved + LAST, sizeof last);
+    cr_assert_eq(last, 80);
+    for (uint64_t change = 80; change <= 82; change++) { /* the channel ends at 81 */
+        memcpy(saved + LAST, &change, sizeof change);
+        cr_assert_eq(load(saved, bytes, 4, 4),
+                     change <= 81 ? (int64_t)bytes : XD_CHECKPOINT_CORRUPT);
+    }
+    memcpy(saved + LAST, &last, sizeof last);
+    memcpy(&epoch, saved + EPOCH, sizeof epoch);
+    epoch++;
+    memcpy(saved + EPOCH, &epoch, sizeof epoch);
+    cr_assert_eq(load(saved, bytes, 4, 4), XD_CHECKPOINT_CORRUPT);
 }
 
 /* Damage in any byte never crashes the load. */
