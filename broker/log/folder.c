@@ -116,13 +116,17 @@ static int open_slot(struct env *env, const struct meta *meta, uint32_t slot,
     if (status < 0)
         return refuse(status, slot, xd_status_text(status), "check the file system", why);
     segment->zeroed = bytes >= meta->segment_bytes;
-    uint32_t bad;
-    int error;
-    status = blocking_read_pages(env, file, scratch, FOLDER_PROBE_BYTES, 0, &bad, &error);
-    if (status < 0)
-        return refuse(status, slot, "reading failed", "check the device", why);
-    return take_header((const struct segment_header *)(const void *)scratch, meta, slot, segment,
-                       why);
+    /* Twice before it is called free, because a free slot is overwritten. */
+    for (uint32_t i = 0; i < 2 && status == 0 && segment->segment_no == 0; i++) {
+        uint32_t bad;
+        int error;
+        status = blocking_read_pages(env, file, scratch, FOLDER_PROBE_BYTES, 0, &bad, &error);
+        if (status < 0)
+            return refuse(status, slot, "reading failed", "check the device", why);
+        status = take_header((const struct segment_header *)(const void *)scratch, meta, slot,
+                             segment, why);
+    }
+    return status;
 }
 
 /* Two files with one number: the later epoch's is the segment, the other one a leftover. */

@@ -14,6 +14,7 @@
 #include "broker/log/finish.h"
 #include "broker/log/folder.h"
 #include "broker/log/page.h"
+#include "wire/checksum.h"
 #include "wire/status.h"
 
 #include <errno.h>
@@ -356,22 +357,28 @@ static void take_block(struct recover *recover, struct segment *segment,
         recover->scan_open = false;
 }
 
-/* Tells unreadable from wrong: the scan shows both as wrong bytes. */
-static int explain(struct recover *recover, const struct segment *segment, uint32_t bytes,
-                   const char **wrong)
+/* Reads the bad block once more. Tells unreadable from wrong, because the scan shows both as wrong
+ * bytes; and a wrong read from a wrong block: 1 when other bytes come now, once per block, so that
+ * what is whole on disk is neither cut nor called corrupt. */
+static int explain(struct recover *recover, const struct segment *segment, struct found *found)
 {
+    uint64_t seen = xd_xxh3(found->block, found->bytes);
     uint32_t bad;
     int error;
     int status = blocking_read_pages(
-        recover->options.env, segment->file, recover->options.scan_memory, bytes,
+        recover->options.env, segment->file, recover->options.scan_memory, found->bytes,
         segment_at_of(recover->options.table, recover->point.position), &bad, &error);
     if (status == 0 && bad > 0)
-        *wrong = "it cannot be read";
-    return status;
+        found->wrong = "it cannot be read";
+    if (status < 0 || recover->read_again == recover->point.position ||
+        xd_xxh3(recover->options.scan_memory, found->bytes) == seen)
+        return status;
+    recover->read_again = recover->point.position;
+    return 1;
 }
 
-/* The block at the point is bad, or its segment is missing (NULL). 1: go on behind a lost local
- * block; 0: the log ends here; else a status. */
+/* The block at the point is bad, or its segment is missing (NULL). 1: go on, behind a lost local
+ * block or with other bytes; 0: the log ends here; else a status. */
 static int judge(struct recover *recover, const struct segment *segment, struct found *found,
                  char *why)
 {
@@ -379,9 +386,9 @@ static int judge(struct recover *recover, const struct segment *segment, struct 
     int status = scan_end(&recover->scan);
     recover->scan_open = false;
     if (status == 0 && segment != NULL)
-        status = explain(recover, segment, found->bytes, &found->wrong);
-    if (status < 0)
-        return engine_failed(recover, status, why);
+        status = explain(recover, segment, found);
+    if (status != 0)
+        return status < 0 ? engine_failed(recover, status, why) : 1;
     struct verdict_input input = {.env = options->env,
                                   .table = options->table,
                                   .meta = &recover->meta,

@@ -83,6 +83,7 @@ struct recover {
 
     /* the scan's own */
     struct scan scan;       /* read-ahead over the segment being scanned */
+    uint64_t read_again;    /* log position of the last block that was read twice, 0 = none */
     bool scan_open;         /* the scan covers the segment of point.position */
     uint64_t scan_from;     /* log position where it started */
     uint64_t scan_to;       /* estimate of where it ends, for the percentage */

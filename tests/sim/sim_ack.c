@@ -35,7 +35,10 @@ static void lane_take_success(struct run *run, struct source *source, struct lan
         at = sent->last + 1;
         lane->settled++;
         lane->outstanding--;
-        run->totals[TOTAL_ACKED]++;
+        lane->careful = false;
+        run_count(run, TOTAL_ACKED, 1);
+        run_count(run, TOTAL_READ_ONLY_ENDS, run->read_only && ack->status == 0);
+        run->read_only = run->read_only && ack->status != 0;
         if (sent->last > source->acked)
             source->acked = sent->last;
     }
@@ -58,6 +61,15 @@ static void lane_take_success(struct run *run, struct source *source, struct lan
              (unsigned long long)ack->last_sequence, (unsigned long long)ack->base_offset);
 }
 
+/* The disk is nearly full, they say: only when it is, or was a moment ago. */
+static void lane_read_only(struct run *run, const struct lane *lane)
+{
+    if (!plan_has(&run->plan, FAULT_DISK_FULL) && !plan_has(&run->plan, FAULT_DISK_DRY))
+        RUN_FAIL(run, "partition %u: READ_ONLY with space left", lane->partition);
+    run->read_only = true;
+    run_count(run, TOTAL_READ_ONLY, 1);
+}
+
 /* A refusal of one batch. False: the session is over. */
 static bool lane_take_refusal(struct run *run, struct source *source, struct lane *lane,
                               const struct xd_ack *ack)
@@ -71,20 +83,20 @@ static bool lane_take_refusal(struct run *run, struct source *source, struct lan
                      (unsigned long long)ack->last_sequence);
         if (lane->forged > 0) {
             lane->forged--;
-            run->totals[TOTAL_REUSED]++;
+            run_count(run, TOTAL_REUSED, 1);
         }
         return true;
     case XD_OUT_OF_SEQUENCE:
-        run->totals[TOTAL_OUT_OF_SEQUENCE]++;
+        run_count(run, TOTAL_OUT_OF_SEQUENCE, 1);
         lane->refused = true;
         return true;
     case XD_BATCH_CHECKSUM:
-        run->totals[TOTAL_CHECKSUMS]++;
+        run_count(run, TOTAL_CHECKSUMS, 1);
         lane->refused = true;
         return true;
     case XD_FENCED:
     case XD_PRODUCER_UNKNOWN:
-        run->totals[TOTAL_FENCED]++;
+        run_count(run, TOTAL_FENCED, 1);
         return false;
     case XD_STORAGE_FENCED:
         return false;
@@ -95,7 +107,11 @@ static bool lane_take_refusal(struct run *run, struct source *source, struct lan
         RUN_FAIL(run, "%s partition %u: %llu..%llu: %s", source->name, lane->partition,
                  (unsigned long long)ack->first_sequence, (unsigned long long)ack->last_sequence,
                  xd_status_name(ack->status));
-    run->totals[TOTAL_BACKOFF] += xd_status_class(ack->status) == XD_CLASS_BACKOFF;
+    run_count(run, TOTAL_BACKOFF, xd_status_class(ack->status) == XD_CLASS_BACKOFF);
+    if (ack->status == XD_READ_ONLY)
+        lane_read_only(run, lane);
+    lane->careful = true;
+    lane->not_before_ns = run_retry_ns(run);
     lane->refused = true;
     return true;
 }
@@ -112,12 +128,12 @@ void source_take_acks(struct run *run, struct source *source, const struct wire_
         if (lane == NULL || ack->producer_id != source->producer_id)
             return RUN_FAIL(run, "%s: an ack of another source", source->name);
         if (ack->status >= 0 && ack->durability != XD_DURABILITY_FSYNC) {
-            run->totals[TOTAL_EARLY]++;
+            run_count(run, TOTAL_EARLY, 1);
             continue;
         }
         if (lane->outstanding == 0)
             return RUN_FAIL(run, "%s: more acks than batches", source->name);
-        run->totals[TOTAL_DUPLICATES] += ack->status == XD_DUPLICATE;
+        run_count(run, TOTAL_DUPLICATES, ack->status == XD_DUPLICATE);
         if (ack->status >= 0) {
             lane_take_success(run, source, lane, ack);
         } else if (!lane_take_refusal(run, source, lane, ack)) {

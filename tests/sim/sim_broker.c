@@ -4,6 +4,8 @@
  */
 #include "tests/sim/sim_broker.h"
 
+#include "broker/log/block.h"
+#include "broker/log/segment.h"
 #include "wire/checksum.h"
 #include "wire/route.h"
 #include "wire/status.h"
@@ -15,6 +17,9 @@
 #include <string.h>
 
 #define STOP_NS 60000000000ull
+/* Few and small, so that the memory that a start touches stays small; and a frame needs many. */
+#define PROCESS_BUFFERS 64u
+#define PROCESS_BUFFER_BYTES 16384u
 
 static const struct shard_topic topics[] = {{"stock", XD_STRATEGY_SKU, 3},
                                             {"order", XD_STRATEGY_ORDER, 1}};
@@ -31,17 +36,18 @@ static void small_options(struct shard_options *options)
     options->log.disk_low_bytes = 16u << 20;
     options->log.undurable_bytes_max = 4u << 20;
     options->log.segments_ready_min = 1;
-    options->log.read_cache_extents = 4;
+    options->log.read_cache_extents = 3;
     options->log.sync = LOG_SYNC_FDATASYNC;
     options->log.shard_count = 1;
     options->net.connections_max = 24;
-    options->net.out_chunk_count = 128;
+    options->net.out_chunk_count = 40;
+    options->net.recv_buffers_max = PROCESS_BUFFERS;
     options->net.large_count = 3;
     options->net.spill_count = 2;
     options->sessions = (struct session_options){.channels_max = 32, .chains_max = 96};
     options->facilities_max = 8;
     options->partitions_max = 64;
-    options->acks_max = 2048;
+    options->acks_max = 512;
     options->waiters_max = 512;
     options->connection_bytes = 512u << 10;
     options->topics = topics;
@@ -71,16 +77,84 @@ void sim_broker_close(struct sim_broker *broker)
     sim_close(broker->sim);
 }
 
+/* A number of the status verb. */
+static uint64_t status_number(struct sim_broker *broker, const char *name)
+{
+    static char json[XD_ADMIN_REPLY_BYTES_MAX + 1];
+    char key[64];
+    json[shard_status_json(broker->shard, json, sizeof json - 1)] = '\0';
+    snprintf(key, sizeof key, "\"%s\":", name);
+    const char *at = strstr(json, key);
+    XD_ASSERT(at != NULL);
+    return strtoull(at + strlen(key), NULL, 10);
+}
+
+/* Append time of the newest batch of a segment, as it still lies on disk; 0 when it does not. */
+static int64_t newest_append_us(struct sim_broker *broker, uint64_t segment_no)
+{
+    static _Alignas(8) uint8_t memory[XD_BLOCK_BYTES_MAX];
+    struct block_header *block = (struct block_header *)(void *)memory;
+    struct segment_header header;
+    char name[ENV_NAME_BYTES_MAX];
+    int64_t newest_us = 0;
+    for (uint32_t i = 0; sim_disk_name(broker->sim, i, name) == 0; i++) {
+        if (strncmp(name, "wal.", 4) != 0 ||
+            sim_disk_peek(broker->sim, name, 0, &header, sizeof header) < (int64_t)sizeof header ||
+            header.segment_no != segment_no)
+            continue;
+        for (uint64_t at = SEGMENT_HEADER_BYTES; at < header.segment_bytes;
+             at += block->block_bytes) {
+            uint32_t cursor = 0, wrong_at;
+            const struct xd_batch_header *batch;
+            const char *why;
+            (void)sim_disk_peek(broker->sim, name, at, memory, sizeof memory);
+            if (block->magic != BLOCK_MAGIC ||
+                block->position != segment_no * header.segment_bytes + at ||
+                block->block_bytes == 0 || block->block_bytes > sizeof memory ||
+                block_check_payload(block, 0, &wrong_at, &why) < 0)
+                break;
+            while ((batch = block_next_batch(block, &cursor)) != NULL)
+                newest_us = batch->append_time_us > newest_us ? batch->append_time_us : newest_us;
+        }
+    }
+    return newest_us;
+}
+
+/* Retention has dropped a segment: by size only when the segments from it to the active one were
+ * more than allowed, by age only when its newest batch was old. */
+static void take_drop(struct sim_broker *broker, const struct shard_line *line)
+{
+    uint64_t dropped = strtoull(line->text + strlen("segment="), NULL, 10);
+    uint64_t kept_max = broker->options.log.retention_bytes / broker->options.log.segment_bytes;
+    XD_ASSERT(dropped > 0);
+    if (strstr(line->text, "reason=size") != NULL) {
+        uint64_t active = status_number(broker, "segment_active");
+        broker->drops_by_size++;
+        broker->drops_wrong += kept_max == 0 || active - dropped < kept_max;
+    } else if (strstr(line->text, "reason=age") != NULL) {
+        broker->drops_by_age++;
+        int64_t newest_us = newest_append_us(broker, dropped);
+        broker->drops_wrong += broker->options.log.retention_us == 0 ||
+                               newest_us >= broker->wall_max_us - broker->options.log.retention_us;
+    }
+}
+
 static void take_lines(struct sim_broker *broker)
 {
     struct shard_line line;
+    int64_t wall_us = env_now_wall_us(broker->env);
+    broker->wall_max_us = wall_us > broker->wall_max_us ? wall_us : broker->wall_max_us;
     while (!broker->leave_lines && shard_line_next(broker->shard, &line)) {
         broker->lines[broker->line_count++ % SIM_BROKER_LINES] = line;
         broker->tail_cuts += strcmp(line.event, "log_tail_cut") == 0;
         broker->checkpoints += strcmp(line.event, "log_checkpoint") == 0;
         broker->fallbacks += strcmp(line.event, "log_checkpoint_fallback") == 0;
-        if (broker->print_lines)
-            fprintf(stderr, "%s %s\n", line.event, line.text);
+        broker->rolls += strcmp(line.event, "log_segment_rolled") == 0;
+        broker->corrupt += strcmp(line.event, "log_corrupt") == 0;
+        if (strcmp(line.event, "log_segment_dropped") == 0)
+            take_drop(broker, &line);
+        if (broker->print != NULL)
+            fprintf(broker->print, "line %s %s\n", line.event, line.text);
     }
 }
 
@@ -89,8 +163,14 @@ int sim_broker_start(struct sim_broker *broker)
     XD_ASSERT(broker->env == NULL);
     char bound[1][ENV_ADDRESS_BYTES_MAX];
     uint64_t bytes = shard_bytes_needed(&broker->options);
+    struct env_sim_options process;
+    env_sim_options_init(&process);
+    process.buffer_count = PROCESS_BUFFERS;
+    process.buffer_bytes = PROCESS_BUFFER_BYTES;
     broker->why[0] = '\0';
-    broker->env = env_sim_process(broker->sim, NULL);
+    broker->corrupt = 0;
+    broker->wall_max_us = INT64_MIN;
+    broker->env = env_sim_process(broker->sim, &process);
     void *memory = env_mem_alloc(broker->env, bytes);
     if (memory == NULL)
         return -ENOMEM;

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define SIM_BROKER_LINES 64u
 
@@ -28,10 +29,16 @@ struct sim_broker {
     uint64_t tail_cuts;                        /* lines "log_tail_cut" seen */
     uint64_t checkpoints;                      /* lines of finished checkpoints seen */
     uint64_t fallbacks;                        /* starts from the older checkpoint */
+    uint64_t rolls;                            /* segments that became active */
+    uint64_t drops_by_size;                    /* segments dropped by retention */
+    uint64_t drops_by_age;                     /* */
+    uint64_t drops_wrong;                      /* of these before there was too much */
+    int64_t wall_max_us;                       /* highest wall clock of this process */
+    uint64_t corrupt;                          /* lines "log_corrupt" of this process */
     struct shard_line lines[SIM_BROKER_LINES]; /* newest ones, number n at [n % SIM_BROKER_LINES] */
     uint64_t line_count;                       /* lines taken */
     bool leave_lines;                          /* lines are not taken from the shard */
-    bool print_lines;                          /* lines go to stderr */
+    FILE *print;                               /* lines go there too, NULL = nowhere */
 };
 
 /* A world with an empty disk, and options for the smallest shard. */

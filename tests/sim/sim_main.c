@@ -2,14 +2,23 @@
  *
  * sim_broker: whole-broker simulation over a range of seeds.
  *
- *   sim_broker [--seed N] [--seeds K] [--steps S] [--twice] [--trace]
+ *   sim_broker [--profile NAME] [--seed N] [--seeds K] [--steps S] [--faults LIST]
+ *              [--fail-on TOTAL] [--twice] [--trace] [--shrink]
  *
- * Runs seeds N..N+K-1. Exit status 1 and the seed on standard error when one fails, when the same
- * seed gives another trace the second time (--twice), or when 100 seeds and more have been too
- * tame.
- * --trace prints every operation of a single seed.
+ * Runs seeds N..N+K-1. Exit status 1 when one fails, when the same seed gives another trace the
+ * second time (--twice), or when 100 seeds and more have been too tame. A failing seed is named on
+ * standard error with its profile, the commit, and the command that runs it again.
+ *
+ *   --profile   faults that seeds draw from; `swarm` (default) draws a profile for each seed
+ *   --steps     turns before healing; else each seed draws them
+ *   --faults    only these of the faults that the seed draws: names with commas, all, none
+ *   --fail-on   a seed fails when this total comes up: finds a run in which something happens
+ *   --trace     prints every operation
+ *   --shrink    looks for the smallest command that fails in the same way
  */
 #include "tests/sim/sim_run.h"
+
+#include "broker/version.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -18,131 +27,155 @@
 #include <unistd.h>
 
 #define TAME_SEEDS 100u /* from so many on, each total must have come up */
+#define COMMAND_BYTES (FAULTS_TEXT_BYTES + 512u)
 
-static const char *const total_names[TOTAL_COUNT] = {
-    [TOTAL_CRASHES] = "crashes",
-    [TOTAL_FENCES] = "fences",
-    [TOTAL_STARTS_FAILED] = "starts_failed",
-    [TOTAL_TAIL_CUTS] = "tail_cuts",
-    [TOTAL_CHECKPOINTS] = "checkpoints",
-    [TOTAL_FALLBACKS] = "fallbacks",
-    [TOTAL_STOPS] = "stops",
-    [TOTAL_ACKED] = "acked",
-    [TOTAL_EARLY] = "early",
-    [TOTAL_DUPLICATES] = "duplicates",
-    [TOTAL_OUT_OF_SEQUENCE] = "out_of_sequence",
-    [TOTAL_BACKOFF] = "backoff",
-    [TOTAL_CHECKSUMS] = "checksums",
-    [TOTAL_REUSED] = "reused",
-    [TOTAL_CHAIN_KNOWN] = "known_by_open",
-    [TOTAL_ATTACHES] = "attaches",
-    [TOTAL_OPENS] = "opens",
-    [TOTAL_EPOCHS] = "channel_epochs",
-    [TOTAL_FENCED] = "fenced",
-    [TOTAL_READS] = "reads",
-    [TOTAL_TOPICS] = "topics",
-};
-
-/* The seed that runs, for the handler: an assertion aborts the process. */
-static char seed_text[64];
+/* What to say when an assertion aborts the process: about the seed that runs. */
+static char abort_text[COMMAND_BYTES + 256];
 
 static void on_abort(int number)
 {
     (void)number;
     /* Nothing can be done when even this fails. */
-    (void)!write(STDERR_FILENO, seed_text, strlen(seed_text));
+    (void)!write(STDERR_FILENO, abort_text, strlen(abort_text));
     signal(SIGABRT, SIG_DFL);
 }
 
 struct arguments {
+    const char *program;
     uint64_t seed;
     uint64_t seeds;
-    uint32_t steps;
+    uint64_t fail_on; /* set of 1 << enum run_total */
+    uint32_t steps;   /* 0 = drawn */
+    uint32_t faults;  /* allowed ones */
+    enum run_profile profile;
     bool twice;
     bool trace;
+    bool shrink;
 };
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+    char *end;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || number > max)
+        return false;
+    *ret = number;
+    return true;
+}
+
+/* An option with a value. */
+static bool parse_value(const char *name, const char *value, struct arguments *arguments)
+{
+    uint64_t steps;
+    enum run_total total;
+    if (strcmp(name, "--seed") == 0)
+        return parse_number(value, UINT64_MAX, &arguments->seed);
+    if (strcmp(name, "--seeds") == 0)
+        return parse_number(value, UINT64_MAX, &arguments->seeds);
+    if (strcmp(name, "--profile") == 0)
+        return profile_find(value, &arguments->profile);
+    if (strcmp(name, "--faults") == 0)
+        return faults_read(value, &arguments->faults);
+    if (strcmp(name, "--steps") == 0) {
+        if (!parse_number(value, UINT32_MAX, &steps))
+            return false;
+        arguments->steps = (uint32_t)steps;
+        return true;
+    }
+    if (strcmp(name, "--fail-on") != 0 || !total_find(value, &total))
+        return false;
+    arguments->fail_on |= 1ull << total;
+    return true;
+}
 
 static bool parse(int argc, char **argv, struct arguments *ret)
 {
-    *ret = (struct arguments){.seed = 1, .seeds = 1, .steps = 1500};
+    *ret = (struct arguments){
+        .program = argv[0], .seed = 1, .seeds = 1, .faults = FAULTS_ALL, .profile = PROFILE_SWARM};
     for (int i = 1; i < argc; i++) {
-        bool value = i + 1 < argc;
-        if (strcmp(argv[i], "--seed") == 0 && value)
-            ret->seed = strtoull(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--seeds") == 0 && value)
-            ret->seeds = strtoull(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--steps") == 0 && value)
-            ret->steps = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--twice") == 0)
+        if (strcmp(argv[i], "--twice") == 0)
             ret->twice = true;
         else if (strcmp(argv[i], "--trace") == 0)
             ret->trace = true;
-        else
+        else if (strcmp(argv[i], "--shrink") == 0)
+            ret->shrink = true;
+        else if (i + 1 == argc || !parse_value(argv[i], argv[i + 1], ret))
             return false;
+        else
+            i++;
     }
     return true;
 }
 
+/* The command that runs the plan again. ret_text of COMMAND_BYTES. */
+static void command_write(const struct arguments *arguments, const struct plan *plan,
+                          char *ret_text)
+{
+    char faults[FAULTS_TEXT_BYTES];
+    faults_write(plan->faults, faults);
+    int used = snprintf(
+        ret_text, COMMAND_BYTES, "%s --profile %s --seed %" PRIu64 " --steps %u --faults %s",
+        arguments->program, profile_name(plan->profile), plan->seed, plan->steps, faults);
+    for (uint32_t i = 0; i < TOTAL_COUNT && used > 0 && (size_t)used < COMMAND_BYTES; i++)
+        if ((arguments->fail_on >> i & 1) != 0)
+            used += snprintf(ret_text + used, COMMAND_BYTES - (size_t)used, " --fail-on %s",
+                             total_name((enum run_total)i));
+}
+
+static void say_failure(const struct arguments *arguments, const struct plan *plan,
+                        const char *failure)
+{
+    char command[COMMAND_BYTES];
+    command_write(arguments, plan, command);
+    fprintf(stderr, "sim_broker: seed=%" PRIu64 " profile=%s commit=%s: %s\n", plan->seed,
+            profile_name(plan->profile), version_commit(), failure);
+    fprintf(stderr, "sim_broker: again: %s\n", command);
+}
+
+/* The seed runs in a child, which an assertion may abort. */
+static bool run_and_shrink(struct run *run, struct plan *plan, const struct arguments *arguments)
+{
+    char text[SHRINK_TEXT_BYTES], command[COMMAND_BYTES];
+    if (!shrink_fails(run, plan, text))
+        return true;
+    say_failure(arguments, plan, text);
+    uint32_t attempts = shrink(run, plan);
+    command_write(arguments, plan, command);
+    fprintf(stderr, "sim_broker: smallest of %u: %s\n", attempts, command);
+    return false;
+}
+
 static bool run_one(struct run *run, uint64_t seed, const struct arguments *arguments)
 {
-    snprintf(seed_text, sizeof seed_text, "sim_broker: aborted in --seed %" PRIu64 "\n", seed);
-    if (!run_seed(run, seed, arguments->steps, arguments->trace ? stdout : NULL)) {
-        fprintf(stderr, "sim_broker: --seed %" PRIu64 " --steps %u: %s\n", seed, arguments->steps,
-                run->failure);
+    struct plan plan;
+    char command[COMMAND_BYTES];
+    plan_draw(&plan, arguments->profile, seed, arguments->faults, arguments->steps);
+    if (arguments->shrink)
+        return run_and_shrink(run, &plan, arguments);
+    command_write(arguments, &plan, command);
+    snprintf(abort_text, sizeof abort_text,
+             "sim_broker: seed=%" PRIu64 " profile=%s commit=%s: aborted\nsim_broker: again: %s\n",
+             plan.seed, profile_name(plan.profile), version_commit(), command);
+    if (!run_plan(run, &plan, arguments->trace ? stdout : NULL)) {
+        say_failure(arguments, &plan, run->failure);
         return false;
     }
     if (!arguments->twice)
         return true;
     uint64_t trace = sim_trace_hash(run->broker.sim);
-    if (run_seed(run, seed, arguments->steps, NULL) && sim_trace_hash(run->broker.sim) == trace)
+    if (run_plan(run, &plan, NULL) && sim_trace_hash(run->broker.sim) == trace)
         return true;
-    fprintf(stderr, "sim_broker: --seed %" PRIu64 ": the second run differs\n", seed);
+    fprintf(stderr, "sim_broker: the second run differs: %s\n", command);
     return false;
-}
-
-/* Named places of io/faults.def, in the sequence of their enums. */
-static const char *const point_names[ENV_CRASH_COUNT] = {
-#define CRASH_POINT(name, text) #name,
-#define BUGGIFY(name, text)
-#include "broker/io/faults.def"
-#undef CRASH_POINT
-#undef BUGGIFY
-};
-static const char *const site_names[ENV_BUGGIFY_COUNT] = {
-#define CRASH_POINT(name, text)
-#define BUGGIFY(name, text) #name,
-#include "broker/io/faults.def"
-#undef CRASH_POINT
-#undef BUGGIFY
-};
-
-/* Names what never came up. */
-static bool missing(const char *const *names, const uint64_t *counts, uint32_t count)
-{
-    bool found = false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (counts[i] > 0)
-            continue;
-        fprintf(stderr, "sim_broker: too tame: no %s\n", names[i]);
-        found = true;
-    }
-    return found;
-}
-
-static bool tame(const struct run *run)
-{
-    bool totals = missing(total_names, run->totals, TOTAL_COUNT);
-    bool points = missing(point_names, run->points, ENV_CRASH_COUNT);
-    bool sites = missing(site_names, run->sites, ENV_BUGGIFY_COUNT);
-    return totals || points || sites;
 }
 
 int main(int argc, char **argv)
 {
     struct arguments arguments;
     if (!parse(argc, argv, &arguments)) {
-        fprintf(stderr,
-                "usage: sim_broker [--seed N] [--seeds K] [--steps S] [--twice] [--trace]\n");
+        fprintf(stderr, "usage: sim_broker [--profile NAME] [--seed N] [--seeds K] [--steps S]\n"
+                        "                  [--faults LIST] [--fail-on TOTAL] [--twice] [--trace] "
+                        "[--shrink]\n");
         return 2;
     }
     struct run *run = malloc(sizeof *run);
@@ -150,14 +183,14 @@ int main(int argc, char **argv)
         return 1;
     signal(SIGABRT, on_abort);
     run_init(run);
+    run->fail_on = arguments.fail_on;
     bool good = true;
     for (uint64_t i = 0; i < arguments.seeds && good; i++)
         good = run_one(run, arguments.seed + i, &arguments);
-    for (uint32_t i = 0; i < TOTAL_COUNT; i++)
-        printf("%s=%" PRIu64 " ", total_names[i], run->totals[i]);
-    printf("\n");
-    if (good && arguments.seeds >= TAME_SEEDS)
-        good = !tame(run);
+    if (!arguments.shrink) /* its seeds were counted in their own processes */
+        totals_print(run, stdout);
+    if (good && !arguments.shrink && arguments.seeds >= TAME_SEEDS)
+        good = !totals_tame(run, arguments.profile, arguments.faults, arguments.seeds);
     run_deinit(run);
     free(run);
     return good ? 0 : 1;

@@ -48,13 +48,53 @@ static void take_read(struct run *run, const uint8_t *body, size_t body_bytes)
                             (unsigned long long)batch->base_offset);
         if (at == 0 && batch->base_offset > reply.start_offset)
             return RUN_FAIL(run, "a READ begins behind its offset");
+        if (run->reader.seek == XD_SEEK_TIME &&
+            batch->append_time_us < (int64_t)run->reader.position)
+            return RUN_FAIL(run, "a READ from a time on gives an earlier batch");
         see(run, batch);
         next = batch->base_offset + batch->record_count;
         at += xd_batch_stride(batch);
     }
     if (reply.batches_bytes > 0 && next != reply.next_offset)
         RUN_FAIL(run, "a READ ends elsewhere than it says");
-    run->totals[TOTAL_READS] += reply.batches_bytes > 0;
+    run_count(run, TOTAL_READS, reply.batches_bytes > 0);
+    run_count(run, TOTAL_READ_ONLY_READS, run->read_only && reply.batches_bytes > 0);
+    if (reply.end_offset > run->reader.seen[run->reader.partition].end)
+        run->reader.seen[run->reader.partition].end = reply.end_offset;
+}
+
+/* A READ was refused: in bounds that are told, or for a reason that this run has. */
+static void take_read_refusal(struct run *run, int status, const struct xd_text *detail,
+                              const uint8_t *body, size_t body_bytes)
+{
+    const struct log_options *options = &run->broker.options.log;
+    const struct reader *reader = &run->reader;
+    struct xd_read_reply reply;
+    const uint8_t *batches;
+    const char *field = "";
+    if (xd_status_class(status) == XD_CLASS_BACKOFF)
+        return;
+    if (status == XD_RANGE_QUARANTINED && (run->damaged || rot_count(run) > 0)) {
+        if (run->broker.corrupt == 0)
+            RUN_FAIL(run, "READ: quarantined, and nothing was reported: %.*s", (int)detail->bytes,
+                     detail->data);
+        run_count(run, TOTAL_QUARANTINED, 1);
+        return;
+    }
+    if (status != XD_OFFSET_FUTURE &&
+        (status != XD_OFFSET_GONE || (options->retention_bytes == 0 && options->retention_us == 0)))
+        return RUN_FAIL(run, "READ: %s: %.*s", xd_status_name(status), (int)detail->bytes,
+                        detail->data);
+    if (xd_read_reply_decode(body, body_bytes, &reply, &batches, &field) < 0)
+        return RUN_FAIL(run, "a refused READ does not decode: %s", field);
+    bool asked = reader->seek != XD_SEEK_OFFSET || reply.start_offset == reader->position;
+    bool outside = status == XD_OFFSET_GONE ? reply.start_offset < reply.first_offset
+                                            : reply.start_offset > reply.end_offset;
+    if (!asked || !outside)
+        RUN_FAIL(run, "partition %u: %s at %llu, kept are %llu to %llu", reader->partition,
+                 xd_status_name(status), (unsigned long long)reply.start_offset,
+                 (unsigned long long)reply.first_offset, (unsigned long long)reply.end_offset);
+    run_count(run, TOTAL_GONE, status == XD_OFFSET_GONE);
 }
 
 static void take_reply(struct run *run, const struct wire_frame *frame)
@@ -75,13 +115,11 @@ static void take_reply(struct run *run, const struct wire_frame *frame)
     reader->correlation = 0;
     if (frame->head.op == XD_OP_READ && head.status >= 0)
         take_read(run, body, body_bytes);
-    else if (frame->head.op == XD_OP_READ && head.status != XD_OFFSET_FUTURE &&
-             xd_status_class(head.status) != XD_CLASS_BACKOFF)
-        RUN_FAIL(run, "READ: %s: %.*s", xd_status_name(head.status), (int)detail.bytes,
-                 detail.data);
+    else if (frame->head.op == XD_OP_READ)
+        take_read_refusal(run, head.status, &detail, body, body_bytes);
     if (frame->head.op == XD_OP_ADMIN && head.status >= 0 && reader->topic >= 0) {
         reader->topics[reader->topic] = true;
-        run->totals[TOTAL_TOPICS]++;
+        run_count(run, TOTAL_TOPICS, 1);
     }
 }
 
@@ -96,12 +134,16 @@ static void ask(struct run *run)
         return;
     }
     reader->partition = run_below(run, 2 * (RUN_LANES + 1));
-    enum xd_seek seek = (enum xd_seek)run_below(run, XD_SEEK_COUNT);
-    uint64_t position = run_below(run, 4000);
-    if (seek == XD_SEEK_TIME)
-        position = 1700000000000000u + run_below(run, 1u << 30);
-    reader->correlation = wire_client_read(&reader->wire, reader->partition, seek, position,
-                                           1 + run_below(run, 1u << 17), run_below(run, 3) * 5);
+    reader->seek = XD_SEEK_OFFSET;
+    if (run_chance(run, 32768))
+        reader->seek = (uint8_t)run_below(run, XD_SEEK_COUNT);
+    /* From the beginning to a little behind the end. */
+    reader->position = prng_below(&run->prng, run->reader.seen[reader->partition].end * 9 / 8 + 16);
+    if (reader->seek == XD_SEEK_TIME)
+        reader->position = (uint64_t)(RUN_WALL_US + (int64_t)run_below(run, 40000));
+    reader->correlation = wire_client_read(
+        &reader->wire, reader->partition, (enum xd_seek)reader->seek, reader->position,
+        1 + run_below(run, 1u << 17), run_chance(run, 8000) ? 5 : 0);
 }
 
 void reader_act(struct run *run)
@@ -109,7 +151,7 @@ void reader_act(struct run *run)
     struct reader *reader = &run->reader;
     struct wire_frame frame;
     if (reader->wire.id < 0) {
-        if (!run->serving || !run_chance(run, 8000) ||
+        if (!run->serving || !run_chance(run, 32768) ||
             wire_client_connect(&reader->wire, run->broker.address) < 0)
             return;
         wire_client_hello(&reader->wire);
@@ -122,7 +164,7 @@ void reader_act(struct run *run)
         reader_cut(run);
         return;
     }
-    if (reader->greeted && reader->correlation == 0 && !run->healing && run_chance(run, 20000))
+    if (reader->greeted && reader->correlation == 0 && !run->healing)
         ask(run);
     wire_client_pump(&reader->wire);
 }

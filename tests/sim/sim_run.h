@@ -2,15 +2,18 @@
  *
  * One simulated run: a broker, sources that keep an outbox, a reader, faults, all from one seed.
  *
- * Files: sim_main.c seeds and totals; sim_run.c faults, crashes and the end of a run; sim_source.c
- * producing clients; sim_ack.c their outcomes; sim_reader.c reads and verbs; sim_check.c the log
- * against what was sent. The first thing that is wrong ends the run with a text in `failure`.
+ * Files: sim_main.c the command line; sim_shrink.c the smallest failing run; sim_totals.c what must
+ * have come up; sim_plan.c which faults a seed has; sim_run.c the process and the phases of a run;
+ * sim_mischief.c faults from outside; sim_rot.c damage at rest; sim_source.c producing clients;
+ * sim_ack.c their outcomes; sim_reader.c reads and verbs; sim_check.c and sim_judge.c the end.
+ * The first thing that is wrong ends the run with a text in `failure`.
  */
 #ifndef CROSSDOCK_TESTS_SIM_SIM_RUN_H
 #define CROSSDOCK_TESTS_SIM_SIM_RUN_H
 
 #include "broker/base/prng.h"
 #include "tests/sim/sim_broker.h"
+#include "tests/sim/sim_plan.h"
 #include "tests/support/batch_kit.h"
 #include "tests/support/wire_client.h"
 
@@ -19,34 +22,19 @@
 #include <stdio.h>
 
 #define RUN_SOURCES 4u
-#define RUN_LANES 3u       /* partitions of topic "stock" in one facility */
-#define RUN_SKUS 4u        /* per lane */
-#define RUN_PARTITIONS 64u /* as the broker's limit */
-#define RUN_TOPICS 40u     /* topics that the reader tries to create */
+#define RUN_LANES 3u                   /* partitions of topic "stock" in one facility */
+#define RUN_SKUS 4u                    /* per lane */
+#define RUN_PARTITIONS 64u             /* as the broker's limit */
+#define RUN_TOPICS 40u                 /* topics that the reader tries to create */
+#define RUN_ROTS 8u                    /* damaged places at a time */
+#define RUN_WALL_US 1767225600000000ll /* wall clock at the start, when the world's time is 1 s */
+#define RUN_GAPS 64u                   /* ranges that may be refused as quarantined */
 
 /* What came up, over all seeds: a run that is too tame proves nothing. */
 enum run_total {
-    TOTAL_CRASHES,
-    TOTAL_FENCES,          /* turns that ended with a storage error */
-    TOTAL_STARTS_FAILED,   /* starts that a fault or a crash point ended */
-    TOTAL_TAIL_CUTS,       /* torn tails cut at a start */
-    TOTAL_CHECKPOINTS,     /* */
-    TOTAL_FALLBACKS,       /* starts from the older checkpoint */
-    TOTAL_STOPS,           /* orderly ones */
-    TOTAL_ACKED,           /* batches acknowledged as durable */
-    TOTAL_EARLY,           /* weaker acknowledgements before that */
-    TOTAL_DUPLICATES,      /* recognised resends */
-    TOTAL_OUT_OF_SEQUENCE, /* refusals of the chain */
-    TOTAL_BACKOFF,         /* refusals for want of room */
-    TOTAL_CHECKSUMS,       /* damaged batches refused */
-    TOTAL_REUSED,          /* forged batches refused */
-    TOTAL_CHAIN_KNOWN,     /* unknown outcomes settled by an open's reply */
-    TOTAL_ATTACHES,        /* */
-    TOTAL_OPENS,           /* new producer epochs */
-    TOTAL_EPOCHS,          /* new channel epochs */
-    TOTAL_FENCED,          /* stale holders told so */
-    TOTAL_READS,           /* replies with batches */
-    TOTAL_TOPICS,          /* created by verb */
+#define TOTAL(name, text, faults) TOTAL_##name,
+#include "tests/sim/sim_total.def"
+#undef TOTAL
     TOTAL_COUNT
 };
 
@@ -64,6 +52,7 @@ struct sent {
     uint64_t first;         /* sequences first..last, without gaps */
     uint64_t last;          /* */
     uint64_t offset;        /* ACKED */
+    int64_t made_us;        /* wall clock when it was made */
     uint32_t generation;    /* memory of the source that made it */
     uint32_t epoch;         /* producer epoch of its newest bytes */
     uint16_t channel_epoch; /* */
@@ -85,6 +74,8 @@ struct lane {
     uint32_t resent;         /* of these deliberate resends of settled ones */
     uint32_t forged;         /* of these forgeries */
     bool refused;            /* go back to `settled` when nothing is outstanding */
+    bool careful;            /* was refused for want of room: one batch at a time until a success */
+    uint64_t not_before_ns;  /* told to wait until then */
 };
 
 enum source_state { SOURCE_DOWN, SOURCE_HELLO, SOURCE_OPENING, SOURCE_READY };
@@ -103,7 +94,9 @@ struct source {
     uint64_t assigned;          /* highest sequence made up in this generation */
     uint64_t acked;             /* highest one acknowledged */
     uint64_t correlation;       /* of the request in flight */
+    uint64_t not_before_ns;     /* told to come back later than this */
     bool channel_epoch_durable; /* an open of channel_epoch was answered */
+    bool open_left;             /* an open that nobody waits for may come later than the next */
     bool opening_attach;        /* */
     bool opening_blank;         /* without memory */
     uint8_t state;              /* enum source_state */
@@ -115,30 +108,56 @@ struct reader {
     bool greeted;            /* HELLO has been answered */
     uint64_t correlation;    /* of the READ or verb in flight, 0 = none */
     uint32_t partition;      /* of the READ */
+    uint64_t position;       /* of the READ */
+    uint8_t seek;            /* of the READ, enum xd_seek */
     int32_t topic;           /* being created, -1 = none */
     bool topics[RUN_TOPICS]; /* creation was acknowledged */
     struct seen {
         uint64_t *hash; /* batch_xxh3 by base offset, 0 = not seen */
         uint64_t max;   /* entries */
+        uint64_t end;   /* highest end_offset told */
     } seen[RUN_PARTITIONS];
+};
+
+/* One damaged place of the disk. */
+struct rot {
+    char name[ENV_NAME_BYTES_MAX]; /* file; "" = none */
+    uint64_t at;                   /* byte in it, of a page */
+    uint8_t before[4096];          /* what was there */
+    uint8_t after[4096];           /* what was put there */
+};
+
+/* Offsets that the broker refuses as quarantined. */
+struct gap {
+    uint64_t from, to; /* first one, one behind the last */
+    uint32_t partition;
 };
 
 struct run {
     struct sim_broker broker;
-    struct sim_broker copy; /* for starts on a damaged copy of the disk */
-    struct prng prng;
-    struct sim_rates rates; /* of this seed */
-    uint64_t seed;
-    uint32_t crash_rate; /* per 65536 turns */
-    bool serving;        /* the broker takes turns */
-    bool large;          /* payloads are large in this run */
-    bool healing;        /* no further mischief */
-    uint32_t steps;      /* turns of the unhealthy part */
+    struct sim_broker copy;           /* for starts on a damaged copy of the disk */
+    struct plan plan;                 /* of this seed */
+    struct prng prng;                 /* what clients do */
+    struct prng streams[FAULT_COUNT]; /* what faults do */
+    struct sim_rates rates;           /* of the plan, for the world */
+    bool serving;                     /* the broker takes turns */
+    bool healing;                     /* no further mischief */
+    bool short_of_space;              /* the disk is full or the volume dry, on purpose */
+    bool read_only;                   /* a producer was told READ_ONLY, none was served since */
+    bool damaged;           /* reads of this process may find what is not on the disk any more */
+    uint64_t silent_before; /* silent faults when the newest start began */
+    uint32_t step;          /* turns of the unhealthy part so far */
+    int64_t jumped_us;      /* sum of the clock's jumps */
     struct source sources[RUN_SOURCES];
     struct reader reader;
+    struct rot rots[RUN_ROTS];
+    struct gap gaps[RUN_GAPS];
+    uint32_t gap_count;
     uint64_t totals[TOTAL_COUNT];
     uint64_t points[ENV_CRASH_COUNT];  /* times each crash point was reached */
     uint64_t sites[ENV_BUGGIFY_COUNT]; /* times each buggify site fired */
+    uint64_t fail_on;                  /* set of 1 << enum run_total that count as a failure */
+    FILE *trace;                       /* told step by step, NULL = not */
     char failure[1024];                /* "" = none */
 };
 
@@ -146,6 +165,9 @@ struct run {
 #define RUN_FAIL(run, ...)                                                                         \
     ((void)((run)->failure[0] == '\0' &&                                                           \
             snprintf((run)->failure, sizeof((run)->failure), __VA_ARGS__) > 0))
+
+/* Tells what happens to the world, between the operations of a trace. */
+#define RUN_TELL(run, ...) ((void)((run)->trace != NULL && fprintf((run)->trace, __VA_ARGS__) > 0))
 
 static inline bool run_failed(const struct run *run)
 {
@@ -162,12 +184,84 @@ static inline uint32_t run_below(struct run *run, uint32_t limit)
     return (uint32_t)prng_below(&run->prng, limit);
 }
 
+/* One draw of a fault's stream: true at its rate, never while the run heals. */
+static inline bool run_fault(struct run *run, enum run_fault fault)
+{
+    return plan_has(&run->plan, fault) && !run->healing &&
+           prng_chance(&run->streams[fault], run->plan.rates[fault]);
+}
+
+static inline uint64_t run_fault_below(struct run *run, enum run_fault fault, uint64_t limit)
+{
+    return prng_below(&run->streams[fault], limit);
+}
+
+const char *total_name(enum run_total total);
+
+/* Counts what came up. */
+static inline void run_count(struct run *run, enum run_total total, uint64_t count)
+{
+    run->totals[total] += count;
+    if (count > 0 && (run->fail_on >> total & 1) != 0)
+        RUN_FAIL(run, "%s came up", total_name(total));
+}
+
+/* When a client that was told to wait for 100 ms tries again. While there is mischief it comes much
+ * earlier, because runs are short. */
+static inline uint64_t run_retry_ns(const struct run *run)
+{
+    return sim_now_ns(run->broker.sim) + (run->healing ? 100000000u : 2000000u);
+}
+
+/* Wall clock of the world, in us since 1970. */
+static inline int64_t run_wall_us(const struct run *run)
+{
+    return RUN_WALL_US + run->jumped_us + (int64_t)(sim_now_ns(run->broker.sim) / 1000) - 1000000;
+}
+
 /* ---- sim_run.c ------------------------------------------------------------------------------- */
 /* Memory for runs; the world is used again for every seed. */
 void run_init(struct run *run);
 void run_deinit(struct run *run);
-/* One seed from beginning to end. False: run->failure says what was wrong. `trace` may be NULL. */
-bool run_seed(struct run *run, uint64_t seed, uint32_t steps, FILE *trace);
+/* One plan from beginning to end. False: run->failure says what was wrong. `trace` may be NULL. */
+bool run_plan(struct run *run, const struct plan *plan, FILE *trace);
+/* Ends the process by a crash; all connections are lost. */
+void run_crash(struct run *run);
+/* Starts, and again when a fault ends the start. */
+void run_start(struct run *run);
+/* Turns for `ms` without any client doing anything. */
+void run_rest(struct run *run, uint64_t ms);
+
+/* ---- sim_mischief.c -------------------------------------------------------------------------- */
+/* Rates and options of the plan, before the first start. */
+void mischief_begin(struct run *run);
+/* Before a turn. */
+void mischief_turn(struct run *run);
+/* Before a start and behind it. */
+void mischief_start(struct run *run);
+void mischief_started(struct run *run);
+/* A start or a turn failed: whether for lack of space that was taken on purpose, which is then
+ * given back. */
+bool mischief_space(struct run *run, int status);
+/* Everything is well from here on, but for what is damaged on disk. */
+void mischief_end(struct run *run);
+
+/* ---- sim_rot.c ------------------------------------------------------------------------------- */
+/* Damages one place that the fault model lets one replica survive. */
+void rot_add(struct run *run);
+/* Damaged places that are still there. */
+uint32_t rot_count(struct run *run);
+/* Puts back what was there; no process may run. */
+void rot_repair(struct run *run);
+void rot_reset(struct run *run);
+
+/* ---- sim_totals.c; total_name above ---------------------------------------------------------- */
+/* False when there is none of that name. */
+bool total_find(const char *name, enum run_total *ret_total);
+void totals_print(const struct run *run, FILE *file);
+/* Names to standard error what should have come up in so many seeds of the profile, at least a
+ * hundred, and did not. True when there is such a thing. */
+bool totals_tame(const struct run *run, enum run_profile profile, uint32_t allowed, uint64_t seeds);
 
 /* ---- sim_source.c ---------------------------------------------------------------------------- */
 void source_reset(struct run *run, struct source *source, uint32_t number);
@@ -193,7 +287,22 @@ void reader_act(struct run *run);
 void reader_cut(struct run *run);
 
 /* ---- sim_check.c ----------------------------------------------------------------------------- */
-/* Reads every partition whole and compares with what was sent, acknowledged and seen. */
-void run_check_log(struct run *run);
+/* Reads every partition whole and compares with what was sent, acknowledged and seen. `damaged`:
+ * ranges may be refused as quarantined; they are put into run->gaps. */
+void check_log(struct run *run, bool damaged);
+
+/* ---- sim_shrink.c ---------------------------------------------------------------------------- */
+#define SHRINK_TEXT_BYTES 512u
+/* Runs the plan in a process of its own. True when it fails, also by an assertion; then ret_text of
+ * SHRINK_TEXT_BYTES says why. */
+bool shrink_fails(struct run *run, const struct plan *plan, char *ret_text);
+/* Runs the plan that failed with ever fewer faults and steps, each time in a process of its own,
+ * and changes it into the smallest one that still fails in the same way. Returns the attempts made.
+ */
+uint32_t shrink(struct run *run, struct plan *plan);
+
+/* ---- sim_judge.c ----------------------------------------------------------------------------- */
+/* The verdict at the end of a run. */
+void judge(struct run *run);
 
 #endif

@@ -23,23 +23,24 @@
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* Payload: generation, sequence, then bytes that follow from the sequence. */
+/* Payload: generation, sequence, then words that follow from the sequence and compress. Up to seven
+ * bytes behind it are written too. */
 static uint32_t payload_of(uint64_t sequence, uint32_t generation, uint8_t *ret)
 {
     uint64_t mixed = prng_mix(sequence);
-    bool large = (generation & GENERATION_LARGE) != 0 || mixed % 16 == 0;
+    bool large = (generation & GENERATION_LARGE) != 0 || mixed % 64 == 0;
     uint32_t bytes = 12 + (uint32_t)(mixed % (large ? 7000 : 60));
     memcpy(ret, &generation, 4);
     memcpy(ret + 4, &sequence, 8);
-    for (uint32_t i = 12; i < bytes; i++)
-        ret[i] = (uint8_t)(mixed >> i % 56);
+    for (uint32_t i = 12; i < bytes; i += 8)
+        memcpy(ret + i, &mixed, 8);
     return bytes;
 }
 
 bool source_payload_ok(uint64_t sequence, const uint8_t *payload, uint32_t bytes,
                        uint32_t *ret_generation)
 {
-    uint8_t expected[PAYLOAD_BYTES_MAX];
+    static uint8_t expected[PAYLOAD_BYTES_MAX]; /* not cleared for each record */
     if (bytes < 12)
         return false;
     memcpy(ret_generation, payload, 4);
@@ -50,6 +51,7 @@ bool source_payload_ok(uint64_t sequence, const uint8_t *payload, uint32_t bytes
 void source_build(const struct source *source, const struct lane *lane, const struct sent *sent,
                   struct batch_build *ret_build)
 {
+    static uint8_t payload[PAYLOAD_BYTES_MAX]; /* not cleared for each record */
     struct batch_target target = {.producer_id = source->producer_id,
                                   .producer_epoch = source->producer_epoch,
                                   .channel_epoch = sent->channel_epoch,
@@ -58,7 +60,6 @@ void source_build(const struct source *source, const struct lane *lane, const st
                                   .strategy = XD_STRATEGY_SKU};
     batch_begin(ret_build, &target, sent->previous);
     for (uint64_t sequence = sent->first; sequence <= sent->last; sequence++) {
-        uint8_t payload[PAYLOAD_BYTES_MAX];
         uint32_t bytes = payload_of(sequence, sent->generation, payload);
         batch_add(ret_build, sequence, lane->skus[sequence % RUN_SKUS], payload, bytes);
     }
@@ -79,6 +80,7 @@ static void lane_make(struct run *run, struct source *source, struct lane *lane)
     *sent = (struct sent){.previous = lane->chain_last,
                           .first = source->assigned + 1,
                           .last = source->assigned + 1 + run_below(run, 8),
+                          .made_us = run_wall_us(run),
                           .generation = source->generation,
                           .channel_epoch = source->channel_epoch};
     source->assigned = lane->chain_last = sent->last;
@@ -95,7 +97,8 @@ void source_reset(struct run *run, struct source *source, uint32_t number)
     source->wire = wire;
     source->stale = stale;
     source->number = number;
-    source->generation = number << 16 | 1 | (run->large ? GENERATION_LARGE : 0);
+    source->generation =
+        number << 16 | 1 | (plan_has(&run->plan, FAULT_LARGE) ? GENERATION_LARGE : 0);
     snprintf(source->name, sizeof source->name, "channel-%u", number);
     snprintf(source->facility, sizeof source->facility, "%s", number % 2 == 1 ? "DC01" : "");
     for (uint32_t i = 0; i < RUN_LANES; i++) {
@@ -128,6 +131,7 @@ void source_cut(struct source *source)
 {
     wire_client_leave(&source->wire, true);
     wire_client_leave(&source->stale, true);
+    source->open_left = false;
     source->state = SOURCE_DOWN;
     lanes_rewind(source);
 }
@@ -135,6 +139,7 @@ void source_cut(struct source *source)
 /* Leaves the connection: in order, by a reset, or open behind its back. */
 void source_leave(struct run *run, struct source *source)
 {
+    source->open_left |= source->state == SOURCE_OPENING;
     if (run_chance(run, 16384)) {
         struct wire_client old = source->stale;
         wire_client_leave(&old, false);
@@ -178,7 +183,7 @@ static void source_renumber(struct run *run, struct source *source)
     source->generation++;
     source->producer_epoch = 0;
     source->assigned = source->acked = 0;
-    run->totals[TOTAL_EPOCHS]++;
+    run_count(run, TOTAL_EPOCHS, 1);
 }
 
 static void source_open(struct run *run, struct source *source)
@@ -229,7 +234,7 @@ static void lane_learn(struct run *run, struct source *source, struct lane *lane
             continue;
         }
         sent->state = SENT_KNOWN;
-        run->totals[TOTAL_CHAIN_KNOWN]++;
+        run_count(run, TOTAL_CHAIN_KNOWN, 1);
     }
     lane->next = lane->settled;
 }
@@ -270,7 +275,7 @@ static void source_opened(struct run *run, struct source *source, const struct x
     }
     if (source->opening_blank)
         source_forget(source, view);
-    run->totals[source->opening_attach ? TOTAL_ATTACHES : TOTAL_OPENS]++;
+    run_count(run, source->opening_attach ? TOTAL_ATTACHES : TOTAL_OPENS, 1);
     lanes_rewind(source);
     source->state = SOURCE_READY;
 }
@@ -287,9 +292,9 @@ static void source_take_open(struct run *run, struct source *source, const struc
     if (xd_reply_decode(frame->payload, frame->head.length, &head, &detail, &body, &body_bytes) < 0)
         return RUN_FAIL(run, "%s: a reply does not decode", source->name);
     if (head.status == XD_FENCED) { /* a later open of ours was written, its reply was lost */
-        if (!source->opening_attach)
+        if (!source->opening_attach && !source->open_left)
             RUN_FAIL(run, "%s: a new open is fenced", source->name);
-        run->totals[TOTAL_FENCED]++;
+        run_count(run, TOTAL_FENCED, 1);
         source->producer_epoch = 0;
         source_open(run, source);
         return;
@@ -299,6 +304,7 @@ static void source_take_open(struct run *run, struct source *source, const struc
             xd_status_class(head.status) != XD_CLASS_UNKNOWN)
             RUN_FAIL(run, "%s: open: %s: %.*s", source->name, xd_status_name(head.status),
                      (int)detail.bytes, detail.data);
+        source->not_before_ns = run_retry_ns(run);
         source_leave(run, source);
         return;
     }
@@ -353,7 +359,7 @@ static void lane_resend(struct run *run, struct source *source, struct lane *lan
         sent->epoch != source->producer_epoch)
         return;
     source_build(source, lane, sent, &build);
-    if (run_chance(run, 16384)) {
+    if (run_chance(run, 24000)) {
         build.header.first_event_time_us--;
         xd_batch_seal(&build.header, build.used);
         lane->forged++;
@@ -372,11 +378,14 @@ static void lane_act(struct run *run, struct source *source, struct lane *lane)
         lane->refused = false;
         lane->resent = lane->forged = 0;
     }
+    if (sim_now_ns(run->broker.sim) < lane->not_before_ns)
+        return;
     outgoing.durability = run_chance(run, 50000)
                               ? XD_DURABILITY_FSYNC
                               : (enum xd_durability)run_below(run, XD_DURABILITY_COUNT);
     uint32_t burst = run_below(run, 6);
-    while (burst-- > 0 && !lane->refused && lane->outstanding < XD_INFLIGHT_BATCHES_MAX &&
+    uint32_t inflight_max = lane->careful ? 1 : XD_INFLIGHT_BATCHES_MAX;
+    while (burst-- > 0 && !lane->refused && lane->outstanding < inflight_max &&
            source->wire.out_bytes < OUT_BYTES_MAX) {
         if (lane->next == lane->sent_count) {
             if (run->healing)
@@ -388,7 +397,10 @@ static void lane_act(struct run *run, struct source *source, struct lane *lane)
             outgoing_flush(source, &outgoing);
     }
     outgoing_flush(source, &outgoing);
-    if (!run->healing && run_chance(run, 6000) && lane->outstanding < XD_INFLIGHT_BATCHES_MAX)
+    uint32_t resends = run_fault(run, FAULT_RESEND);
+    if (run_fault(run, FAULT_STORM))
+        resends += 1 + run_below(run, 12);
+    while (resends-- > 0 && lane->outstanding < XD_INFLIGHT_BATCHES_MAX)
         lane_resend(run, source, lane);
 }
 
@@ -420,20 +432,24 @@ void source_act(struct run *run, struct source *source)
     if (source->stale.id >= 0)
         wire_client_pump(&source->stale);
     if (source->state == SOURCE_DOWN) {
-        if (!run->serving || !run_chance(run, 8000) ||
+        if (!run->serving || !run_chance(run, 32768) ||
+            sim_now_ns(run->broker.sim) < source->not_before_ns ||
             wire_client_connect(&source->wire, run->broker.address) < 0)
             return;
         wire_client_hello(&source->wire);
         source->state = SOURCE_HELLO;
     }
     source_take(run, source);
+    bool gives_up = source->state == SOURCE_OPENING && !run->healing && run_chance(run, 1500);
+    if (gives_up && !run_failed(run)) /* the open may be written, its reply is lost */
+        source_leave(run, source);
     if (source->state != SOURCE_READY || run_failed(run))
         return;
-    if (!run->healing && run_chance(run, 150)) {
+    if (!run->healing && run_chance(run, plan_has(&run->plan, FAULT_STORM) ? 3000 : 300)) {
         source_leave(run, source);
         return;
     }
-    if (run_chance(run, 20000))
+    if (run_chance(run, 24000) || run->healing)
         for (uint32_t i = 0; i < RUN_LANES; i++)
             lane_act(run, source, &source->lanes[i]);
     wire_client_pump(&source->wire);

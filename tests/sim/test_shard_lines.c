@@ -50,6 +50,13 @@ Test(shard_lines, tell_what_happened)
     }
     expect(kit, "log_tail_cut", true, "bytes=");
 
+    sim_crash(kit->broker.sim, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(sim_disk_flip(kit->broker.sim, "meta", 20, 0), 0);
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    expect(kit, "log_meta_slot_damaged", true, "file=meta slot=0 kept_generation=");
+    client = shard_kit_connect(kit, 0);
+    shard_kit_channel(kit, client, "a", "SKU-1", &channel);
+
     sim_inject(kit->broker.sim, SIM_OP_SYNC, NULL, 1, -EIO);
     shard_kit_batch(&channel, "SKU-1", 1, &build);
     shard_kit_send(client, &build, XD_DURABILITY_FSYNC);

@@ -9,6 +9,7 @@
 #include "wire/status.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 #define SKU "SKU-4711"
@@ -221,5 +222,80 @@ Test(shard_on_read, gives_the_same_bytes_from_memory_and_disk)
     cr_assert_gt(sim_op_count(kit->broker.sim, SIM_OP_READ), reads);
     cr_assert_eq(hash[0], hash[1]);
     cr_assert_eq(hash[0], hash[2]);
+    shard_kit_close(kit);
+}
+
+/* Everybody who waits for a block that the device refuses to give is told so by name; the same
+ * connections read on behind it. */
+Test(shard_on_read, tells_every_reader_of_a_block_that_cannot_be_read)
+{
+    struct kit_client *clients[3];
+    struct kit_channel channel;
+    struct xd_read_reply reply;
+    const struct xd_batch_header *first;
+    uint64_t correlations[3];
+    struct shard_kit *kit = with_batches(&clients[0], &channel);
+    struct xd_read read = {
+        .partition = channel.target.partition, .seek = XD_SEEK_OFFSET, .bytes_max = 1u << 20};
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    for (uint32_t i = 0; i < 3; i++)
+        clients[i] = shard_kit_connect(kit, i);
+    sim_inject(kit->broker.sim, SIM_OP_READ, "wal.", 1, -EIO);
+    sim_inject(kit->broker.sim, SIM_OP_READ, "wal.", 2, -EIO);
+    for (uint32_t i = 0; i < 3; i++)
+        correlations[i] =
+            wire_client_read(&clients[i]->wire, read.partition, XD_SEEK_BEGIN, 0, 1u << 20, 0);
+    for (uint32_t i = 0; i < 3; i++)
+        cr_assert_eq(shard_kit_await(kit, clients[i], correlations[i]), XD_RANGE_QUARANTINED);
+    cr_assert_eq(sim_inject_pending(kit->broker.sim), 0);
+    read.position = 3; /* each batch has a block of its own */
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(read_at(kit, clients[i], &read, &reply, &first), 0);
+        cr_assert(first->base_offset == 3 && reply.next_offset == 30);
+    }
+    shard_kit_close(kit);
+}
+
+/* Simulated time of 20 reads from the beginning. */
+static uint64_t read_often_ns(struct shard_kit *kit, struct kit_client *client, uint32_t partition)
+{
+    struct xd_read_reply reply;
+    const struct xd_batch_header *first;
+    struct xd_read read = {.partition = partition, .seek = XD_SEEK_BEGIN, .bytes_max = 1u << 20};
+    uint64_t start_ns = sim_now_ns(kit->broker.sim);
+    for (uint32_t i = 0; i < 20; i++) {
+        cr_assert_eq(read_at(kit, client, &read, &reply, &first), 0);
+        cr_assert_gt(reply.batches_bytes, WIRE_CLIENT_IN_BYTES / 20);
+    }
+    return sim_now_ns(kit->broker.sim) - start_ns;
+}
+
+/* A client that asks for much and takes nothing keeps its share of buffers and no more: others read
+ * on as fast as without it, and it gets its answers when it takes them. */
+Test(shard_on_read, a_client_that_takes_nothing_holds_up_nobody)
+{
+    struct kit_client *client;
+    struct kit_channel channel;
+    uint64_t last = 0;
+    struct sim_options world;
+    sim_options_init(&world, 1);
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    kit->broker.options.net.large_count = 3; /* one more than the share of a connection */
+    shard_kit_start(kit);
+    client = shard_kit_connect(kit, 0);
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    for (uint32_t i = 0; i < 30; i++)
+        cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 200).status, 0);
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    client = shard_kit_connect(kit, 0);
+    uint64_t alone_ns = read_often_ns(kit, client, channel.target.partition);
+    struct kit_client *deaf = shard_kit_connect(kit, 1);
+    for (uint32_t i = 0; i < 100; i++)
+        last =
+            wire_client_read(&deaf->wire, channel.target.partition, XD_SEEK_BEGIN, 0, 1u << 20, 0);
+    shard_kit_pass(kit, 200);
+    uint64_t beside_ns = read_often_ns(kit, client, channel.target.partition);
+    cr_assert_lt(beside_ns, alone_ns + alone_ns / 2);
+    cr_assert_eq(shard_kit_await(kit, deaf, last), 0);
     shard_kit_close(kit);
 }

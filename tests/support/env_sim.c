@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define READY_CAPACITY_FIRST 256u
 #define WALL_US_DEFAULT 1767225600000000 /* 2026-01-01 00:00 UTC */
@@ -106,14 +105,7 @@ static uint64_t env_sim_rand64(struct env *env)
 
 void *sim_process_memory(struct sim *sim, size_t bytes)
 {
-    struct sim_process *process = &sim->process;
-    uint64_t align = bytes >= SIM_PAGE_BYTES ? SIM_PAGE_BYTES : 64;
-    uint64_t start = (process->memory_used + align - 1) / align * align;
-
-    if (bytes == 0 || start > process->memory_bytes || bytes > process->memory_bytes - start)
-        return NULL;
-    process->memory_used = start + bytes;
-    return process->memory + start;
+    return memory_take(&sim->process.memory, bytes);
 }
 
 static void *env_sim_mem_alloc(struct env *env, size_t bytes)
@@ -276,38 +268,6 @@ void env_sim_options_init(struct env_sim_options *options)
     };
 }
 
-/* Address space that reads as zero until it is used. Huge pages: a process is started anew for each
- * seed and crash, and first touches in small pages cost more than the simulation itself (a log
- * that prepares and reads 16 MiB: 120 to 210 seeds/s with small pages, 350 to 850 with huge ones).
- */
-static void memory_map(struct sim_process *process, uint64_t bytes)
-{
-    void *memory;
-
-    if (process->memory_bytes == bytes)
-        return;
-    if (process->memory != NULL)
-        (void)munmap(process->memory, process->memory_bytes); /* our own mapping */
-    memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                  -1, 0);
-    XD_ASSERT(memory != MAP_FAILED);
-    (void)madvise(memory, bytes, MADV_HUGEPAGE); /* a hint; kernels without it are slower */
-    process->memory = memory;
-    process->memory_bytes = bytes;
-}
-
-static void memory_clear(struct sim_process *process)
-{
-    if (process->memory_used > 0) {
-        int status = madvise(process->memory, process->memory_used, MADV_DONTNEED);
-
-        XD_ASSERT(status == 0);
-        /* What the process has poisoned (its pools) would stay so in the next mapping here. */
-        buffer_unpoison(process->memory, process->memory_used);
-    }
-    process->memory_used = 0;
-}
-
 struct env *env_sim_process(struct sim *sim, const struct env_sim_options *options)
 {
     struct sim_process *process = &sim->process;
@@ -320,7 +280,7 @@ struct env *env_sim_process(struct sim *sim, const struct env_sim_options *optio
         process->options = *options;
     bytes = (process->options.mem_bytes_max + page - 1) / page * page +
             (uint64_t)process->options.buffer_count * process->options.buffer_bytes;
-    memory_map(process, bytes);
+    memory_map(&process->memory, bytes);
     process->started = true;
     process->dead = false;
     process->sealed = false;
@@ -355,7 +315,7 @@ static void process_end(struct sim *sim)
     net_process_end(sim);
     sim_handles_close(sim);
     sim->ready.head = sim->ready.tail;
-    memory_clear(&sim->process);
+    memory_clear(&sim->process.memory);
     sim->process.started = false;
     sim->process.dead = false;
     sim->env.ops = NULL;
@@ -486,8 +446,7 @@ void sim_close(struct sim *sim)
     sim_disk_deinit(&sim->disk);
     net_deinit(&sim->net);
     clock_deinit(&sim->clock);
-    if (sim->process.memory != NULL)
-        (void)munmap(sim->process.memory, sim->process.memory_bytes); /* our own mapping */
+    memory_unmap(&sim->process.memory);
     free(sim->ready.events);
     free(sim);
 }

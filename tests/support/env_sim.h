@@ -189,6 +189,7 @@ enum sim_op {
     SIM_OP_FILE_UNLINK,
     SIM_OP_DIR_MAKE,
     SIM_OP_DIR_SYNC,
+    SIM_OP_DISK_FREE,
     SIM_OP_MEM_ALLOC,
     SIM_OP_COUNT
 };
@@ -212,8 +213,17 @@ uint32_t sim_inject_pending(const struct sim *sim);
  * overwrites: a thin volume that has run dry. UINT64_MAX = no limit. */
 void sim_space_limit(struct sim *sim, uint64_t bytes);
 
+/* Bytes that files take, and the capacity of the disk, which may be changed at any time: below what
+ * files take, nothing can grow and overwriting goes on. */
+uint64_t sim_disk_used(const struct sim *sim);
+void sim_disk_capacity(struct sim *sim, uint64_t bytes);
+
 /* Silent faults that rates have caused so far. */
 uint64_t sim_silent_count(const struct sim *sim);
+/* The next read that covers this byte of the file gives it with one bit wrong. */
+void sim_read_flip(struct sim *sim, const char *name, uint64_t position);
+/* From now on rates cause at most so many more; UINT64_MAX = no limit, as after sim_reset. */
+void sim_silent_limit(struct sim *sim, uint64_t count);
 
 /* ---- the disk, looked at and patched by the test --------------------------------------------- */
 /* Names as in env.h. Reads and patches see what a crash with KEEP_NONE would leave; a patch also

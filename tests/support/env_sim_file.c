@@ -173,9 +173,12 @@ int env_sim_disk_free(struct env *env, uint64_t *ret_free, uint64_t *ret_total)
 {
     struct sim *sim = sim_of(env);
     uint64_t spare;
+    int32_t injected;
 
-    if (sim->process.dead)
+    if (!sim_op_begin(sim, SIM_OP_DISK_FREE))
         return -ESHUTDOWN;
+    if (faults_inject(&sim->faults, SIM_OP_DISK_FREE, NULL, &injected))
+        return injected;
     spare = sim->disk.capacity_bytes > sim->disk.used_bytes
                 ? sim->disk.capacity_bytes - sim->disk.used_bytes
                 : 0;
@@ -277,12 +280,15 @@ void env_sim_file_write(struct env *env, env_file file, const void *data, uint32
     } else if (bytes > 0) {
         write_decide(sim, &task->file, handle->name);
         task->file.write_data = data;
-        task->file.data_hash = xd_xxh3(data, bytes);
         if (task->file.bytes_stored > 0) {
             task->file.write =
                 disk_write_start(&sim->disk, task->file.inode, data, bytes, position);
-            silent_write(sim, &task->file);
+            /* New segments are written full of zeros, twice as much as everything else. */
+            task->file.zeros = disk_write_zeros(task->file.write);
         }
+        task->file.data_hash = task->file.zeros ? bytes : xd_xxh3(data, bytes);
+        if (task->file.write != NULL)
+            silent_write(sim, &task->file);
     }
     task_start(sim, task, latency_ns);
 }
@@ -355,7 +361,10 @@ static void write_done(struct sim *sim, struct sim_file_task *file)
 {
     if (file->write_data != NULL) {
         /* The bytes of a write belong to the env until its event. */
-        XD_ASSERT(xd_xxh3(file->write_data, file->bytes) == file->data_hash);
+        if (file->zeros)
+            XD_ASSERT(bytes_zero(file->write_data, file->bytes));
+        else
+            XD_ASSERT(xd_xxh3(file->write_data, file->bytes) == file->data_hash);
     }
     if (file->write != NULL)
         disk_write_finish(&sim->disk, file->write, file->bytes_stored,
@@ -374,6 +383,7 @@ static void read_done(struct sim *sim, struct sim_file_task *file)
 
         data[bit / 8] = (uint8_t)(data[bit / 8] ^ (1u << bit % 8));
     }
+    silent_flip(sim, file);
 }
 
 static void sync_done(struct sim *sim, struct sim_file_task *file)

@@ -16,7 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Partitions of the log; a test that needs others defines it before. */
+#ifndef RUN_PARTITIONS
 #define RUN_PARTITIONS 8u
+#endif
 #define RUN_OUT_BYTES (XD_BATCH_BYTES_MAX + 8192u)
 
 /* What the log's user knows of the log; also the state of its checkpoints. */

@@ -41,7 +41,8 @@ struct sim_file_task {
     struct sim_write *write; /* WRITE: on its way, NULL when nothing goes to the disk */
     void *read_data;         /* READ: the caller's buffer */
     const void *write_data;  /* WRITE: the caller's buffer, for the check that it did not change */
-    uint64_t data_hash;      /* WRITE: of the caller's buffer at the start */
+    uint64_t data_hash;      /* WRITE: of the caller's buffer at the start; its size for zeros */
+    bool zeros;              /* WRITE: the caller's buffer was all zeros */
     uint64_t position;       /* in file; READ: where the bytes really come from */
     uint64_t sync_sequence;  /* SYNC: covers writes finished up to here */
     uint64_t sync_bytes;     /* SYNC: size of the file at the start */

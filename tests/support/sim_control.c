@@ -81,9 +81,33 @@ void sim_space_limit(struct sim *sim, uint64_t bytes)
     sim->disk.limit_bytes = bytes;
 }
 
+uint64_t sim_disk_used(const struct sim *sim)
+{
+    return sim->disk.used_bytes;
+}
+
+void sim_disk_capacity(struct sim *sim, uint64_t bytes)
+{
+    sim->disk.capacity_bytes = bytes;
+}
+
 uint64_t sim_silent_count(const struct sim *sim)
 {
     return sim->faults.silent_count;
+}
+
+void sim_read_flip(struct sim *sim, const char *name, uint64_t position)
+{
+    const struct sim_inode *inode = names_find(&sim->disk.newest, name);
+
+    XD_ASSERT(inode != NULL && inode->id != 0);
+    sim->faults.flip_inode = inode->id;
+    sim->faults.flip_position = position;
+}
+
+void sim_silent_limit(struct sim *sim, uint64_t count)
+{
+    sim->faults.silent_left = count;
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */

@@ -239,6 +239,14 @@ struct sim_write *disk_write_start(struct sim_disk *disk, struct sim_inode *inod
     return write;
 }
 
+bool disk_write_zeros(const struct sim_write *write)
+{
+    for (uint32_t i = 0; i < write->piece_count; i++)
+        if (write->pieces[i].page != NULL)
+            return false;
+    return true;
+}
+
 void write_move(struct sim_write *write, struct sim_inode *inode, uint64_t position)
 {
     XD_ASSERT(write->position % SIM_PAGE_BYTES == 0 && position % SIM_PAGE_BYTES == 0);

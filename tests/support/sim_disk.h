@@ -125,6 +125,8 @@ int disk_reserve(struct sim_disk *disk, struct sim_inode *inode, uint64_t bytes)
 /* Copies the data; the write is in flight. */
 struct sim_write *disk_write_start(struct sim_disk *disk, struct sim_inode *inode, const void *data,
                                    uint32_t bytes, uint64_t position);
+/* Whether all of its data is zeros. */
+bool disk_write_zeros(const struct sim_write *write);
 /* The first `bytes` of it become visible, the rest never was. durable: also proof against crashes.
  */
 void disk_write_finish(struct sim_disk *disk, struct sim_write *write, uint32_t bytes,

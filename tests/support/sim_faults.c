@@ -10,7 +10,7 @@
 
 void faults_reset(struct sim_faults *faults, const struct sim_rates *rates, uint64_t seed)
 {
-    *faults = (struct sim_faults){.rates = *rates};
+    *faults = (struct sim_faults){.rates = *rates, .silent_left = UINT64_MAX};
     prng_seed(&faults->prng, seed);
     for (uint32_t i = 0; i < ENV_BUGGIFY_COUNT; i++)
         faults->site_live[i] = prng_chance(&faults->prng, rates->buggify_enabled);

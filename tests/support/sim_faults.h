@@ -38,6 +38,9 @@ struct sim_faults {
     uint64_t site_fires[ENV_BUGGIFY_COUNT]; /* answered true */
     bool site_live[ENV_BUGGIFY_COUNT];      /* may answer true in this world */
     uint64_t silent_count;                  /* silent faults so far */
+    uint64_t silent_left;                   /* that may still happen */
+    uint64_t flip_position;                 /* byte that a read gives wrongly, once */
+    uint32_t flip_inode;                    /* id of its file, 0 = no plan */
 };
 
 void faults_reset(struct sim_faults *faults, const struct sim_rates *rates, uint64_t seed);

@@ -7,7 +7,6 @@
 
 #include "wire/xassert.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +75,7 @@ void page_drop(struct sim_pages *pages, struct sim_page *page)
     }
 }
 
-static bool all_zero(const uint8_t *data, size_t bytes)
+bool bytes_zero(const uint8_t *data, size_t bytes)
 {
     XD_ASSERT(bytes > 0);
     return data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0;
@@ -88,7 +87,7 @@ void piece_fill(struct sim_pages *pages, struct sim_piece *piece, const uint8_t 
 
     XD_ASSERT(piece->from < piece->to && piece->to <= SIM_PAGE_BYTES);
     piece->page = NULL;
-    if (!all_zero(data, bytes)) {
+    if (!bytes_zero(data, bytes)) {
         piece->page = page_new(pages);
         memcpy(piece->page->bytes + piece->from, data, bytes);
     }

@@ -12,6 +12,7 @@
 #ifndef CROSSDOCK_TESTS_SUPPORT_SIM_PAGES_H
 #define CROSSDOCK_TESTS_SUPPORT_SIM_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,9 @@ struct sim_page *page_new(struct sim_pages *pages);
 /* Adds or drops a holder; NULL is allowed. */
 struct sim_page *page_hold(struct sim_page *page);
 void page_drop(struct sim_pages *pages, struct sim_page *page);
+
+/* Whether all bytes, at least one, are zero. */
+bool bytes_zero(const uint8_t *data, size_t bytes);
 
 /* Makes the piece hold the data of from..to, `data` being its first byte. */
 void piece_fill(struct sim_pages *pages, struct sim_piece *piece, const uint8_t *data);

@@ -17,13 +17,15 @@ enum silent {
 
 static bool happens(struct sim *sim, uint32_t rate)
 {
-    return rate > 0 && prng_chance(&sim->disk_prng, rate);
+    return rate > 0 && prng_chance(&sim->disk_prng, rate) && sim->faults.silent_left > 0;
 }
 
 static void note(struct sim *sim, enum silent fault, const struct sim_inode *inode,
                  uint64_t position)
 {
     sim->faults.silent_count++;
+    if (sim->faults.silent_left != UINT64_MAX)
+        sim->faults.silent_left--;
     sim_trace(sim, SIM_TRACE_SILENT, fault, inode->id, position, 0);
 }
 
@@ -131,4 +133,17 @@ void silent_read(struct sim *sim, struct sim_file_task *file)
     }
     if (happens(sim, rates->read_misdirect) && misdirect(sim, file))
         note(sim, SILENT_READ_MISDIRECT, inode, position);
+}
+
+void silent_flip(struct sim *sim, struct sim_file_task *file)
+{
+    struct sim_faults *faults = &sim->faults;
+    uint8_t *data = file->read_data;
+
+    if (faults->flip_inode != file->inode->id || faults->flip_position < file->position ||
+        faults->flip_position >= file->position + (uint64_t)file->result)
+        return;
+    data[faults->flip_position - file->position] ^= 1;
+    faults->flip_inode = 0;
+    note(sim, SILENT_READ_FLIP, file->inode, faults->flip_position);
 }

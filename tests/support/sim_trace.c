@@ -37,6 +37,7 @@ static const char *const op_names[SIM_OP_COUNT] = {
     [SIM_OP_FILE_UNLINK] = "file_unlink",
     [SIM_OP_DIR_MAKE] = "dir_make",
     [SIM_OP_DIR_SYNC] = "dir_sync",
+    [SIM_OP_DISK_FREE] = "disk_free",
     [SIM_OP_MEM_ALLOC] = "mem_alloc",
 };
 static_assert((int)SIM_OP_WRITE == (int)ENV_OP_WRITE, "one table names both");

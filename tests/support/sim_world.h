@@ -12,6 +12,7 @@
 #include "tests/support/sim_clock.h"
 #include "tests/support/sim_disk.h"
 #include "tests/support/sim_faults.h"
+#include "tests/support/sim_memory.h"
 #include "tests/support/sim_net.h"
 #include "tests/support/sim_trace.h"
 
@@ -38,13 +39,11 @@ struct sim_ready {
 /* What dies with the process. */
 struct sim_process {
     struct env_sim_options options;
-    uint8_t *memory;       /* address space of the process, kept between processes */
-    uint64_t memory_bytes; /* of it */
-    uint64_t memory_used;  /* handed out */
-    bool sealed;           /* mem_alloc is over */
-    bool started;          /* between env_sim_process and sim_crash */
-    bool dead;             /* started, but every call fails */
-    uint32_t handles_end;  /* handles in use are below */
+    struct sim_memory memory; /* address space, kept between processes */
+    bool sealed;              /* mem_alloc is over */
+    bool started;             /* between env_sim_process and sim_crash */
+    bool dead;                /* started, but every call fails */
+    uint32_t handles_end;     /* handles in use are below */
     struct sim_handle handles[SIM_HANDLES_MAX];
     struct prng prng; /* behind env_rand64 */
 };
@@ -112,5 +111,7 @@ void sim_handles_close(struct sim *sim);
 void silent_write(struct sim *sim, struct sim_file_task *file);
 /* May bend where a read comes from, or decide that a bit turns. */
 void silent_read(struct sim *sim, struct sim_file_task *file);
+/* Turns the bit that sim_read_flip asked for, when this answer has it. */
+void silent_flip(struct sim *sim, struct sim_file_task *file);
 
 #endif

@@ -81,7 +81,7 @@ static bool pump_out(struct wire_client *client)
 
 static bool pump_in(struct wire_client *client)
 {
-    if (client->in_taken == 0 && client->in_bytes == WIRE_CLIENT_IN_BYTES)
+    if (client->in_bytes == WIRE_CLIENT_IN_BYTES)
         return false;
     int64_t got = sim_client_recv(client->sim, client->id, client->in + client->in_bytes,
                                   WIRE_CLIENT_IN_BYTES - client->in_bytes);

@@ -350,6 +350,31 @@ Test(net_net, gives_large_buffers_back)
     kit_close(kit);
 }
 
+/* A connection has room for two large buffers, again as soon as one has left; one that is gone for
+ * any number, since nothing is kept for it. */
+Test(net_net, tells_when_a_connection_has_its_share_of_large_buffers)
+{
+    struct kit *kit = kit_plain(18);
+    int client = kit_connect(kit);
+    uint8_t heard[256];
+
+    for (int i = 0; i < 2; i++) {
+        cr_assert(net_large_room(kit->net, kit->last));
+        uint8_t *large = net_large_acquire(kit->net);
+        memset(large, i, 128);
+        net_large_send(kit->net, kit->last, large, 128);
+    }
+    cr_assert_not(net_large_room(kit->net, kit->last));
+    cr_assert(net_large_room(kit->net, kit->last + 1)); /* nobody */
+    for (int64_t have = 0; have < 256;) {
+        int64_t got = sim_client_recv(kit->sim, client, heard, sizeof(heard));
+        have += got > 0 ? got : 0;
+        kit_turn(kit, KIT_TURN_NS);
+    }
+    cr_assert(net_large_room(kit->net, kit->last));
+    kit_close(kit);
+}
+
 /* Shutdown lets queued answers leave, refuses who comes meanwhile, and ends. */
 Test(net_net, sends_what_is_queued_before_it_closes)
 {

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The end of a run: the log is compared with what was sent, damage is repaired and the log compared
+ * again without any excuse, and the fold state is compared with that after a crash, or after a stop
+ * and from the older checkpoint.
+ */
+#include "tests/sim/sim_run.h"
+
+#include "broker/log/segment.h"
+#include "wire/status.h"
+#include "wire/xassert.h"
+
+#include <string.h>
+
+/* Long enough for the log to mark itself at rest, and for opens that are staged. */
+#define REST_MS 400u
+
+static void compare_hash(struct run *run, uint64_t hash, const char *when)
+{
+    if (run_failed(run))
+        return;
+    if (sim_broker_state_hash(&run->broker) != hash)
+        RUN_FAIL(run, "the fold state differs after %s", when);
+}
+
+/* The fold from an older checkpoint: the disk is copied, one checkpoint file damaged. When the
+ * other one is not whole (a crash while it was written) the start must say so. */
+static void judge_fallback(struct run *run, uint64_t hash, const char *name)
+{
+    struct sim_options world;
+    sim_options_init(&world, run->plan.seed);
+    world.wall_us = run_wall_us(run);
+    sim_broker_reset(&run->copy, &world);
+    run->copy.options = run->broker.options;
+    sim_disk_copy(run->copy.sim, run->broker.sim);
+    XD_ASSERT(sim_disk_flip(run->copy.sim, name, 100, 3) == 0);
+    int status = sim_broker_start(&run->copy);
+    if (status == 0) {
+        if (sim_broker_state_hash(&run->copy) != hash)
+            RUN_FAIL(run, "the fold state differs without %s", name);
+        run_count(run, TOTAL_FALLBACKS, run->copy.fallbacks);
+    } else if (status != XD_CHECKPOINT_CORRUPT) {
+        RUN_FAIL(run, "start without %s: %s: %s", name, xd_status_name(status), run->copy.why);
+    }
+    sim_broker_crash(&run->copy, SIM_CRASH_KEEP_NONE);
+}
+
+/* Files hold segments whose numbers are higher than there are files: some were used again. */
+static void count_recycled(struct run *run)
+{
+    char name[ENV_NAME_BYTES_MAX];
+    struct segment_header header;
+    uint64_t files = 0, newest = 0;
+    for (uint32_t i = 0; sim_disk_name(run->broker.sim, i, name) == 0; i++) {
+        if (strncmp(name, "wal.", 4) != 0)
+            continue;
+        files++;
+        if (sim_disk_peek(run->broker.sim, name, 0, &header, sizeof header) ==
+                (int64_t)sizeof header &&
+            header.magic == SEGMENT_MAGIC && header.segment_no > newest)
+            newest = header.segment_no;
+    }
+    run_count(run, TOTAL_RECYCLED, newest > files ? newest - files : 0);
+}
+
+/* With the bytes put back that were damaged, everything is there. */
+static void judge_repaired(struct run *run)
+{
+    run_crash(run);
+    rot_repair(run);
+    run_start(run);
+    run_rest(run, REST_MS);
+    if (!run_failed(run))
+        check_log(run, false);
+}
+
+static void judge_crash(struct run *run, uint64_t hash)
+{
+    run_crash(run);
+    run_start(run);
+    compare_hash(run, hash, "a crash");
+}
+
+static void judge_stop(struct run *run, uint64_t hash)
+{
+    int status = sim_broker_stop(&run->broker);
+    if (status < 0)
+        return RUN_FAIL(run, "stop: %s", xd_status_name(status));
+    run_count(run, TOTAL_STOPS, 1);
+    const char *name = run_chance(run, 32768) ? "checkpoint.0" : "checkpoint.1";
+    if (sim_disk_durable_bytes(run->broker.sim, name) >= 4096) /* not only made, but written */
+        judge_fallback(run, hash, name);
+    run_start(run);
+    compare_hash(run, hash, "a stop");
+}
+
+void judge(struct run *run)
+{
+    bool damaged = run->damaged || rot_count(run) > 0;
+    run_rest(run, REST_MS);
+    if (!run_failed(run))
+        check_log(run, damaged);
+    if (!run_failed(run) && damaged && (run->gap_count > 0 || rot_count(run) > 0))
+        judge_repaired(run);
+    if (run_failed(run))
+        return;
+    count_recycled(run);
+    run_rest(run, REST_MS);
+    uint64_t hash = sim_broker_state_hash(&run->broker);
+    if (run_chance(run, 32768))
+        judge_crash(run, hash);
+    else
+        judge_stop(run, hash);
+}

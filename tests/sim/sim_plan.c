@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Draws plans; names of profiles and faults.
+ */
+#include "tests/sim/sim_plan.h"
+
+#include "wire/xassert.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define F(name) FAULT_BIT(FAULT_##name)
+
+static const char *const fault_names[FAULT_COUNT] = {
+#define FAULT(name, text, share, max, what) [FAULT_##name] = text,
+#include "tests/sim/sim_fault.def"
+#undef FAULT
+};
+
+static const uint32_t rates_max[FAULT_COUNT] = {
+#define FAULT(name, text, share, max, what) [FAULT_##name] = max,
+#include "tests/sim/sim_fault.def"
+#undef FAULT
+};
+
+/* Of 64 seeds. */
+static const uint32_t shares[FAULT_COUNT] = {
+#define FAULT(name, text, share, max, what) [FAULT_##name] = share,
+#include "tests/sim/sim_fault.def"
+#undef FAULT
+};
+
+struct profile {
+    const char *name;
+    uint32_t always; /* faults of every seed, at the higher rates */
+    uint32_t often;  /* faults of every second seed */
+};
+
+static const struct profile profiles[PROFILE_COUNT] = {
+    [PROFILE_SWARM] = {"swarm", 0, 0},
+    [PROFILE_NONE] = {"none", 0, 0},
+    [PROFILE_CRASH_IN_RECOVERY] = {"crash_in_recovery", F(CRASH) | F(RECOVERY_CRASH), F(ROLL)},
+    [PROFILE_CRASH_IN_CHECKPOINT] = {"crash_in_checkpoint", F(CHECKPOINT_CRASH) | F(ROLL), 0},
+    [PROFILE_DISK_FULL_EDGE] = {"disk_full_edge", F(DISK_FULL) | F(ROLL), F(DISK_DRY)},
+    [PROFILE_DUPLICATE_STORM] = {"duplicate_storm", F(STORM) | F(RESEND), 0},
+    [PROFILE_RETENTION] = {"retention", F(ROLL) | F(RETENTION_SIZE), F(RETENTION_TIME)},
+    [PROFILE_SILENT_DAMAGE] = {"silent_damage", F(CRASH), F(ROT) | F(ROT_READ) | F(ROLL)},
+    [PROFILE_CLOCK] = {"clock", F(CLOCK), F(PAUSE) | F(RETENTION_TIME) | F(ROLL)},
+};
+
+uint32_t profile_often(enum run_profile profile, uint64_t seeds)
+{
+    if (profile == PROFILE_SWARM && seeds >= SWARM_SEEDS)
+        return FAULTS_ALL;
+    if (profile == PROFILE_NONE)
+        return 0;
+    uint32_t often = profiles[profile].always | profiles[profile].often;
+    for (uint32_t i = 0; i < FAULT_COUNT; i++)
+        often |= shares[i] > FAULT_RARE ? FAULT_BIT(i) : 0;
+    return often;
+}
+
+const char *profile_name(enum run_profile profile)
+{
+    XD_ASSERT(profile < PROFILE_COUNT);
+    return profiles[profile].name;
+}
+
+bool profile_find(const char *name, enum run_profile *ret_profile)
+{
+    for (uint32_t i = 0; i < PROFILE_COUNT; i++) {
+        if (strcmp(name, profiles[i].name) != 0)
+            continue;
+        *ret_profile = (enum run_profile)i;
+        return true;
+    }
+    return false;
+}
+
+/* ---- drawing --------------------------------------------------------------------------------- */
+
+void plan_stream(const struct plan *plan, enum run_fault fault, struct prng *ret_prng)
+{
+    prng_seed(ret_prng, prng_mix(plan->seed * 64 + (uint64_t)fault));
+}
+
+/* Whether the seed has the fault, and at which rate. */
+static uint32_t draw_rate(const struct plan *plan, enum run_fault fault)
+{
+    const struct profile *profile = &profiles[plan->profile];
+    uint32_t bit = FAULT_BIT(fault);
+    uint32_t max = rates_max[fault];
+    uint32_t share = shares[fault] * 1024;
+    struct prng prng;
+
+    plan_stream(plan, fault, &prng);
+    if ((profile->always & bit) != 0)
+        share = 65536;
+    else if ((profile->often & bit) != 0)
+        share = 65536 / 2;
+    if (plan->profile == PROFILE_NONE || !prng_chance(&prng, share))
+        return 0;
+    uint32_t rate = 1 + (uint32_t)prng_below(&prng, max);
+    return (profile->always & bit) != 0 && rate < max / 2 ? rate + max / 2 : rate;
+}
+
+/* Most runs are short, because most of what they can find depends on a few turns; some are not. It
+ * takes a while until retention has something to drop. */
+static uint32_t draw_steps(const struct plan *plan)
+{
+    struct prng prng;
+
+    plan_stream(plan, FAULT_COUNT, &prng);
+    uint32_t steps = prng_chance(&prng, 65536 / 100) ? 800 : 30 + (uint32_t)prng_below(&prng, 90);
+    return plan->profile == PROFILE_RETENTION ? steps * 3 / 2 : steps;
+}
+
+void plan_draw(struct plan *plan, enum run_profile profile, uint64_t seed, uint32_t allowed,
+               uint32_t steps)
+{
+    XD_ASSERT(profile < PROFILE_COUNT && (allowed & ~FAULTS_ALL) == 0);
+    *plan = (struct plan){.seed = seed, .profile = profile};
+    if (profile == PROFILE_SWARM)
+        plan->profile = (enum run_profile)(PROFILE_NONE + prng_mix(seed) % (PROFILE_COUNT - 1));
+    for (uint32_t i = 0; i < FAULT_COUNT; i++) {
+        uint32_t rate = draw_rate(plan, (enum run_fault)i);
+        if (rate == 0 || (allowed & FAULT_BIT(i)) == 0)
+            continue;
+        plan->rates[i] = rate;
+        plan->faults |= FAULT_BIT(i);
+    }
+    plan->steps = steps != 0 ? steps : draw_steps(plan);
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+const char *fault_name(enum run_fault fault)
+{
+    XD_ASSERT(fault < FAULT_COUNT);
+    return fault_names[fault];
+}
+
+void faults_write(uint32_t faults, char *ret_text)
+{
+    size_t used = 0;
+
+    XD_ASSERT((faults & ~FAULTS_ALL) == 0);
+    ret_text[0] = '\0';
+    for (uint32_t i = 0; i < FAULT_COUNT; i++) {
+        if ((faults & FAULT_BIT(i)) == 0)
+            continue;
+        int written = snprintf(ret_text + used, FAULTS_TEXT_BYTES - used, "%s%s",
+                               used > 0 ? "," : "", fault_names[i]);
+        XD_ASSERT(written > 0 && (size_t)written < FAULTS_TEXT_BYTES - used);
+        used += (size_t)written;
+    }
+    if (used == 0)
+        snprintf(ret_text, FAULTS_TEXT_BYTES, "none");
+}
+
+bool faults_read(const char *text, uint32_t *ret_faults)
+{
+    uint32_t faults = 0;
+
+    if (strcmp(text, "none") == 0 || strcmp(text, "all") == 0) {
+        *ret_faults = text[0] == 'a' ? FAULTS_ALL : 0;
+        return true;
+    }
+    while (*text != '\0') {
+        size_t bytes = strcspn(text, ",");
+        uint32_t i = 0;
+        while (i < FAULT_COUNT &&
+               (strlen(fault_names[i]) != bytes || memcmp(fault_names[i], text, bytes) != 0))
+            i++;
+        if (i == FAULT_COUNT)
+            return false;
+        faults |= FAULT_BIT(i);
+        text += bytes + (text[bytes] == ',');
+    }
+    *ret_faults = faults;
+    return true;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Damage to bytes at rest: a bit turned, a page of zeros, a page that belongs elsewhere. What was
+ * there is kept, because a broker that refuses to start must have changed nothing: with the bytes
+ * put back it starts and has everything.
+ *
+ * The budget is the published fault model of one replica: in the log only blocks that both meta
+ * slots cover (damage to newer ones looks like a torn tail), of the meta file one slot, never
+ * beside damage in the log, and of one segment either its header or its blocks. While the process
+ * runs only blocks are damaged: nothing writes there any more.
+ */
+#include "tests/sim/sim_run.h"
+
+#include "broker/log/block.h"
+#include "broker/log/meta.h"
+#include "broker/log/segment.h"
+#include "wire/xassert.h"
+
+#include <string.h>
+
+#define PAGE 4096u
+#define PLACES_MAX 256u
+
+/* What the pages of a file are. */
+enum rot_class { ROT_BLOCK, ROT_HEADER, ROT_META, ROT_CHECKPOINT, ROT_NOWHERE };
+
+/* Pages that may be damaged. */
+struct places {
+    struct {
+        char name[ENV_NAME_BYTES_MAX];
+        uint64_t at;
+    } list[PLACES_MAX];
+    uint32_t count;
+};
+
+static enum rot_class class_of(const char *name, uint64_t at)
+{
+    if (strncmp(name, "wal.", 4) == 0)
+        return at == 0 ? ROT_HEADER : ROT_BLOCK;
+    if (strcmp(name, "meta") == 0)
+        return ROT_META;
+    return strncmp(name, "checkpoint", 10) == 0 ? ROT_CHECKPOINT : ROT_NOWHERE;
+}
+
+/* Whether the damage is still there; it is forgotten when something was written over it. */
+static bool rot_live(struct run *run, struct rot *rot)
+{
+    uint8_t now[PAGE];
+    if (rot->name[0] == '\0')
+        return false;
+    if (sim_disk_peek(run->broker.sim, rot->name, rot->at, now, PAGE) == PAGE &&
+        memcmp(now, rot->after, PAGE) == 0)
+        return true;
+    rot->name[0] = '\0';
+    return false;
+}
+
+uint32_t rot_count(struct run *run)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < RUN_ROTS; i++)
+        count += rot_live(run, &run->rots[i]);
+    return count;
+}
+
+void rot_reset(struct run *run)
+{
+    for (uint32_t i = 0; i < RUN_ROTS; i++)
+        run->rots[i].name[0] = '\0';
+}
+
+void rot_repair(struct run *run)
+{
+    XD_ASSERT(run->broker.env == NULL);
+    for (uint32_t i = 0; i < RUN_ROTS; i++) {
+        struct rot *rot = &run->rots[i];
+        if (!rot_live(run, rot))
+            continue;
+        int status = sim_disk_patch(run->broker.sim, rot->name, rot->at, rot->before, PAGE);
+        XD_ASSERT(status == 0);
+        RUN_TELL(run, "repair of %s at %llu\n", rot->name, (unsigned long long)rot->at);
+        rot->name[0] = '\0';
+        run_count(run, TOTAL_REPAIRED, 1);
+    }
+}
+
+/* ---- the budget ------------------------------------------------------------------------------ */
+
+/* Whether damage here stays survivable beside what is damaged already. */
+static bool within_budget(struct run *run, const char *name, uint64_t at)
+{
+    enum rot_class class = class_of(name, at);
+    for (uint32_t i = 0; i < RUN_ROTS; i++) {
+        const struct rot *rot = &run->rots[i];
+        if (!rot_live(run, &run->rots[i]))
+            continue;
+        enum rot_class other = class_of(rot->name, rot->at);
+        if (class == ROT_META || other == ROT_META)
+            return false;
+        bool header = class == ROT_HEADER || other == ROT_HEADER;
+        if (header && class != ROT_CHECKPOINT && other != ROT_CHECKPOINT)
+            return false;
+        if (strcmp(rot->name, name) == 0 && rot->at == at)
+            return false;
+    }
+    return true;
+}
+
+static void place_add(struct run *run, struct places *places, const char *name, uint64_t at)
+{
+    if (places->count == PLACES_MAX || !within_budget(run, name, at))
+        return;
+    snprintf(places->list[places->count].name, ENV_NAME_BYTES_MAX, "%s", name);
+    places->list[places->count++].at = at;
+}
+
+/* Blocks of a segment up to log position `covered`. */
+static void add_blocks(struct run *run, struct places *places, const char *name, uint64_t covered)
+{
+    struct segment_header segment;
+    struct block_header block;
+    struct sim *sim = run->broker.sim;
+    if (sim_disk_peek(sim, name, 0, &segment, sizeof segment) != (int64_t)sizeof segment ||
+        segment.magic != SEGMENT_MAGIC)
+        return;
+    for (uint64_t at = SEGMENT_HEADER_BYTES; at < segment.segment_bytes;) {
+        uint64_t position = segment.segment_no * segment.segment_bytes + at;
+        if (sim_disk_peek(sim, name, at, &block, sizeof block) != (int64_t)sizeof block ||
+            block.magic != BLOCK_MAGIC || block.position != position || position >= covered ||
+            block.block_bytes == 0)
+            return;
+        for (uint32_t page = 0; page < block.block_bytes; page += PAGE)
+            place_add(run, places, name, at + page);
+        at += block.block_bytes;
+    }
+}
+
+/* Log position that both slots cover; 0 when one of them is not whole. */
+static uint64_t covered_position(const struct meta slots[META_SLOTS])
+{
+    const char *why;
+    if (meta_check(&slots[0], &why) < 0 || meta_check(&slots[1], &why) < 0 ||
+        slots[0].epoch != slots[1].epoch)
+        return 0;
+    return slots[0].epoch_position;
+}
+
+static void add_places(struct run *run, struct places *places, enum rot_class class)
+{
+    struct sim *sim = run->broker.sim;
+    struct meta slots[META_SLOTS];
+    char name[ENV_NAME_BYTES_MAX];
+    bool whole = sim_disk_peek(sim, "meta", 0, slots, sizeof slots) == (int64_t)sizeof slots;
+    uint64_t covered = whole ? covered_position(slots) : 0;
+    for (uint32_t i = 0; sim_disk_name(sim, i, name) == 0; i++) {
+        int64_t bytes = sim_disk_durable_bytes(sim, name);
+        if (class == ROT_BLOCK && class_of(name, PAGE) == ROT_BLOCK)
+            add_blocks(run, places, name, covered);
+        else if (class == ROT_HEADER && class_of(name, 0) == ROT_HEADER && bytes >= PAGE)
+            place_add(run, places, name, 0);
+        else if (class == ROT_META && class_of(name, 0) == ROT_META && covered > 0)
+            place_add(run, places, name, PAGE * run_fault_below(run, FAULT_ROT, META_SLOTS));
+        else if (class == ROT_CHECKPOINT && class_of(name, 0) == ROT_CHECKPOINT && bytes >= PAGE)
+            place_add(run, places, name,
+                      PAGE * run_fault_below(run, FAULT_ROT, (uint64_t)bytes / PAGE));
+    }
+}
+
+/* ---- the damage ------------------------------------------------------------------------------ */
+
+static void damage(struct run *run, struct rot *rot)
+{
+    uint64_t kind = run_fault_below(run, FAULT_ROT, 4);
+    memcpy(rot->after, rot->before, PAGE);
+    if (kind == 0) {
+        memset(rot->after, 0, PAGE);
+    } else if (kind == 1) {
+        uint64_t other = PAGE * run_fault_below(run, FAULT_ROT, 16);
+        if (sim_disk_peek(run->broker.sim, rot->name, other, rot->after, PAGE) != PAGE)
+            memset(rot->after, 0xff, PAGE);
+    } else {
+        /* Mostly where something is: the padding of a block is long. */
+        uint64_t reach = run_fault_below(run, FAULT_ROT, 2) == 0 ? 512 : PAGE;
+        uint64_t bit = run_fault_below(run, FAULT_ROT, reach * 8);
+        rot->after[bit / 8] = (uint8_t)(rot->after[bit / 8] ^ 1u << bit % 8);
+    }
+}
+
+void rot_add(struct run *run)
+{
+    static struct places places;
+    bool running = run->broker.env != NULL;
+    enum rot_class class =
+        running ? ROT_BLOCK : (enum rot_class)run_fault_below(run, FAULT_ROT, ROT_NOWHERE);
+    struct rot *rot = NULL;
+    for (uint32_t i = 0; i < RUN_ROTS && rot == NULL; i++)
+        if (!rot_live(run, &run->rots[i]))
+            rot = &run->rots[i];
+    places.count = 0;
+    if (rot != NULL)
+        add_places(run, &places, class);
+    if (places.count == 0)
+        return;
+    uint64_t chosen = run_fault_below(run, FAULT_ROT, places.count);
+    memcpy(rot->name, places.list[chosen].name, sizeof rot->name);
+    rot->at = places.list[chosen].at;
+    int64_t bytes = sim_disk_peek(run->broker.sim, rot->name, rot->at, rot->before, PAGE);
+    XD_ASSERT(bytes == PAGE);
+    damage(run, rot);
+    if (memcmp(rot->before, rot->after, PAGE) == 0) {
+        rot->name[0] = '\0';
+        return;
+    }
+    XD_ASSERT(sim_disk_patch(run->broker.sim, rot->name, rot->at, rot->after, PAGE) == 0);
+    RUN_TELL(run, "damage to %s at %llu\n", rot->name, (unsigned long long)rot->at);
+    run_count(run, TOTAL_ROTS, 1);
+}
