@@ -268,6 +268,7 @@ static const char *const news_names[] = {
     [LOG_NEWS_META_SLOT_DAMAGED] = "log_meta_slot_damaged",
     [LOG_NEWS_SEGMENT_ROLLED] = "log_segment_rolled",
     [LOG_NEWS_SEGMENT_DROPPED] = "log_segment_dropped",
+    [LOG_NEWS_CLOCK_JUMPED] = "log_clock_jumped",
     [LOG_NEWS_CHECKPOINT] = "log_checkpoint",
     [LOG_NEWS_SYNC_CHOSEN] = "log_sync_chosen",
     [LOG_NEWS_NOT_READY] = "log_not_ready",

@@ -40,6 +40,8 @@ struct log_options {
     uint64_t tail_bytes;           /* memory tail, 16 MiB..8 GiB, power of two */
     uint64_t retention_bytes;      /* keep at most this much, >= 4 segments; 0 = no limit by size */
     int64_t retention_us;          /* drop segments whose newest batch is older; 0 = no limit */
+    uint64_t clock_steady_ns;      /* age decides once the wall clock has run steadily for this
+                                      long; default 1 h */
     uint64_t index_bytes;          /* budget of the partition index; full = producers throttled */
     uint64_t checkpoint_bytes_max; /* budget of the serialised fold state */
     uint64_t checkpoint_every_bytes; /* log bytes between checkpoints, <= 1 GiB */
@@ -79,6 +81,7 @@ enum log_news_kind {
                                      b: generation of the other one, which counts */
     LOG_NEWS_SEGMENT_ROLLED,      /* a: segment number now active */
     LOG_NEWS_SEGMENT_DROPPED,     /* a: segment number, b: 1 by size, 2 by age, 3 gone at start */
+    LOG_NEWS_CLOCK_JUMPED,        /* a: seconds, b: 1 = back, c: seconds without a drop by age */
     LOG_NEWS_CHECKPOINT,          /* a: generation, b: index, c: bytes */
     LOG_NEWS_SYNC_CHOSEN,         /* a: enum log_sync, b: DSYNC us, c: fdatasync us (median) */
     LOG_NEWS_NOT_READY,           /* a: segments ready; producers wait for a prepared segment */

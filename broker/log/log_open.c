@@ -31,6 +31,7 @@ void log_options_init(struct log_options *options)
                                     .checkpoint_bytes_max = 64ull << 20,
                                     .checkpoint_every_bytes = 256ull << 20,
                                     .checkpoint_tail_bytes_max = 1ull << 30,
+                                    .clock_steady_ns = 3600ull * 1000000000u,
                                     .undurable_bytes_max = 64ull << 20,
                                     .disk_low_bytes = 1ull << 30,
                                     .partitions_max = 4096,

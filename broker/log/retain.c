@@ -6,38 +6,56 @@
 
 #include "broker/log/log_state.h"
 
+/* Whether the wall clock may decide. */
+static bool clock_steady(struct log *log, uint64_t now_ns, int64_t wall_us)
+{
+    struct retain *r = &log->retain;
+    int64_t ahead_us = wall_us - r->steady_us - (int64_t)((now_ns - r->steady_ns) / 1000);
+    uint64_t jump_us = (uint64_t)(ahead_us < 0 ? -ahead_us : ahead_us);
+
+    XD_ASSERT(now_ns >= r->steady_ns);
+    if (r->steady_ns == 0 || jump_us > RETAIN_JUMP_US) {
+        if (r->steady_ns != 0)
+            log_news_add(log, LOG_NEWS_CLOCK_JUMPED, jump_us / 1000000, ahead_us < 0,
+                         log->options.clock_steady_ns / 1000000000u);
+        r->steady_ns = now_ns;
+        r->steady_us = wall_us;
+    }
+    return now_ns - r->steady_ns >= log->options.clock_steady_ns;
+}
+
 /* Whether the oldest FULL segment should go. */
-static enum retain_reason reason_to_drop(struct log *log, const struct segment *oldest)
+static enum retain_reason reason_to_drop(struct log *log, const struct segment *oldest, bool by_age,
+                                         int64_t wall_us)
 {
     uint64_t kept = (uint64_t)segment_count(&log->table, SEGMENT_FULL) + 1;
-    int64_t limit_us;
 
     XD_ASSERT(oldest->state == SEGMENT_FULL);
     XD_ASSERT(oldest->segment_no < log->table.slots[log->table.active].segment_no);
     if (log->options.retention_bytes > 0 &&
         kept * log->table.segment_bytes > log->options.retention_bytes)
         return RETAIN_BY_SIZE;
-    if (log->options.retention_us > 0 && oldest->last_time_us > 0) {
-        limit_us = env_now_wall_us(log->env) - log->options.retention_us;
-        if (oldest->last_time_us < limit_us)
-            return RETAIN_BY_AGE;
-    }
+    if (by_age && oldest->last_time_us > 0 &&
+        oldest->last_time_us < wall_us - log->options.retention_us)
+        return RETAIN_BY_AGE;
     return RETAIN_KEEP;
 }
 
 /* Decides about the oldest segment. */
-static void look(struct log *log)
+static void look(struct log *log, uint64_t now_ns)
 {
     struct retain *r = &log->retain;
     struct segment *oldest = segment_oldest(&log->table);
     enum retain_reason reason;
     uint64_t kept_from;
+    int64_t wall_us = env_now_wall_us(log->env);
+    bool by_age = log->options.retention_us > 0 && clock_steady(log, now_ns, wall_us);
 
     XD_ASSERT(oldest && r->dropping_no == 0);
     r->blocked_at = 0;
     if (oldest->state != SEGMENT_FULL)
         return;
-    reason = reason_to_drop(log, oldest);
+    reason = reason_to_drop(log, oldest, by_age, wall_us);
     if (reason == RETAIN_KEEP)
         return;
     kept_from = (oldest->segment_no + 1) * log->table.segment_bytes;
@@ -95,7 +113,7 @@ void retain_kick(struct log *log, uint64_t now_ns)
         return;
     if (r->dropping_no == 0 && now_ns >= r->next_check_ns) {
         r->next_check_ns = now_ns + RETAIN_CHECK_NS;
-        look(log);
+        look(log, now_ns);
     }
     if (r->dropping_no != 0)
         drop_continue(log);

@@ -8,6 +8,9 @@
  * partitions per turn, extents of it are forgotten, its slot becomes FREE. One segment at a time,
  * always the oldest.
  * When only a checkpoint is missing, `blocked_at` makes one due.
+ * Age goes by the wall clock, which may be wrong. It is believed after it has run along with the
+ * monotonic one for options.clock_steady_ns, since the start or since it jumped: whoever sees the
+ * line about the jump has that long to set it right.
  */
 #ifndef CROSSDOCK_LOG_RETAIN_H
 #define CROSSDOCK_LOG_RETAIN_H
@@ -18,6 +21,7 @@
 struct log;
 
 #define RETAIN_CHECK_NS 1000000000ull
+#define RETAIN_JUMP_US 60000000u         /* clocks that are set differ by less */
 #define RETAIN_PARTITIONS_PER_TURN 1024u /* at most some 100 us of trimming in a turn */
 
 enum retain_reason {
@@ -28,6 +32,8 @@ enum retain_reason {
 };
 
 struct retain {
+    uint64_t steady_ns;     /* monotonic: the wall clock runs steadily since then, 0 = not looked */
+    int64_t steady_us;      /* wall clock at steady_ns */
     uint64_t next_check_ns; /* monotonic */
     uint64_t dropping_no;   /* segment on its way out, 0 = none */
     uint32_t trim_next;     /* partitions below are trimmed */

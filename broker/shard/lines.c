@@ -82,6 +82,10 @@ static bool news_text(const struct log_news *news, char *text, size_t bytes)
     case LOG_NEWS_SEGMENT_DROPPED:
         snprintf(text, bytes, "segment=%" PRIu64 " reason=%s", news->a, drop_reason(news->b));
         return news->b == 3; /* recycled after the last checkpoint, or lost: nobody can tell */
+    case LOG_NEWS_CLOCK_JUMPED:
+        snprintf(text, bytes, "seconds=%" PRIu64 " direction=%s no_drop_by_age_seconds=%" PRIu64,
+                 news->a, news->b != 0 ? "back" : "ahead", news->c);
+        return true;
     case LOG_NEWS_CHECKPOINT:
         snprintf(text, bytes, "generation=%" PRIu64 " index=%" PRIu64 " bytes=%" PRIu64, news->a,
                  news->b, news->c);

@@ -34,6 +34,7 @@ static void small_options(struct shard_options *options)
     options->log.index_bytes = 256u << 10;
     options->log.checkpoint_every_bytes = 8u << 20;
     options->log.disk_low_bytes = 16u << 20;
+    options->log.clock_steady_ns = 10000000;
     options->log.undurable_bytes_max = 4u << 20;
     options->log.segments_ready_min = 1;
     options->log.read_cache_extents = 3;

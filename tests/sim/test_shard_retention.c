@@ -26,6 +26,7 @@ static struct shard_kit *rolling(uint64_t seed, uint32_t segments, int64_t reten
     struct shard_kit *kit = shard_kit_open_in(&world);
     kit->broker.options.log.retention_bytes = segments * kit->broker.options.log.segment_bytes;
     kit->broker.options.log.retention_us = retention_us;
+    kit->broker.options.log.clock_steady_ns = 3000000000ull;
     shard_kit_start(kit);
     return kit;
 }
@@ -145,8 +146,8 @@ Test(shard_retention, append_times_do_not_fall_when_the_clock_jumps_by_days)
 }
 
 /* Age is wall clock minus the newest append time of a segment. A clock that falls back keeps
- * everything; one that jumps ahead of the limit drops every full segment, and never the active one,
- * so the newest batch stays whatever the clock says. */
+ * everything; one that jumps ahead of the limit and stays there drops every full segment, and never
+ * the active one, so the newest batch stays whatever the clock says. */
 Test(shard_retention, by_time_goes_by_the_wall_clock, .timeout = 120)
 {
     struct xd_read_reply reply;
@@ -169,6 +170,10 @@ Test(shard_retention, by_time_goes_by_the_wall_clock, .timeout = 120)
     cr_assert_eq(kit->broker.drops_by_age, 0);
     sim_wall_jump(kit->broker.sim, DAY_US);
     produce(kit, client, &channel, 1);
+    shard_kit_pass(kit, 1500);
+    cr_assert_eq(kit->broker.drops_by_age, 0);
+    const struct shard_line *line = sim_broker_line(&kit->broker, "log_clock_jumped");
+    cr_assert(line != NULL && line->warning && strstr(line->text, "seconds=86400 ") != NULL);
     shard_kit_pass(kit, 10000);
     cr_assert_gt(kit->broker.drops_by_age, 2);
     cr_assert_eq(read_at(kit, client, partition, 0, &reply, &batch), XD_OFFSET_GONE);

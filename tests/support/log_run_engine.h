@@ -82,6 +82,7 @@ struct run {
 static inline void run_options(struct log_options *options)
 {
     log_options_init(options);
+    options->clock_steady_ns = 500000000;
     options->segment_bytes = SEGMENT_BYTES_MIN;
     options->tail_bytes = 16u << 20;
     options->index_bytes = 256u << 10;

@@ -118,6 +118,42 @@ Test(log_retain, keeps_a_segment_with_one_young_batch)
     run_end(&run);
 }
 
+/* A clock that jumps ahead takes nothing with it until it has run steadily since; one that comes
+ * back in time takes nothing at all, and begins anew. */
+Test(log_retain, does_not_believe_a_clock_that_jumps)
+{
+    const int64_t day_us = 86400ll * 1000000;
+    struct run run;
+    struct log_stats stats;
+
+    run_begin(&run, 1);
+    run.options.retention_us = day_us;
+    run.options.clock_steady_ns = 60000000000ull;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 12u << 20, 60000);
+    run_idle(&run, 70000000000ull);
+    sim_wall_jump(run.sim, 2 * day_us);
+    run_idle(&run, 50000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_gt(stats.segments_full, 0);
+    cr_assert_eq(stats.first_segment_no, 1);
+    cr_assert_eq(run.news[LOG_NEWS_CLOCK_JUMPED], 1);
+    sim_wall_jump(run.sim, -2 * day_us);
+    run_idle(&run, 70000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_eq(stats.first_segment_no, 1);
+    sim_wall_jump(run.sim, 2 * day_us);
+    run_idle(&run, 50000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_eq(stats.first_segment_no, 1);
+    run_idle(&run, 20000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_gt(stats.first_segment_no, 1, "old by a clock that has been steady");
+    cr_assert_eq(run.news[LOG_NEWS_CLOCK_JUMPED], 3);
+    run_close(&run);
+    run_end(&run);
+}
+
 /* As long as no second checkpoint is past a segment, it stays, whatever the limit says. */
 Test(log_retain, waits_for_both_checkpoints)
 {
