@@ -6,7 +6,8 @@
  * into a large buffer, which is sent. Other paths of a request, all kept as a waiter:
  *   at the end    parked at its partition until data is durable there or the long poll ends
  *   on disk       with the log, which gives it back when its block has come
- *   no buffer     tried again next turn; the same when its connection has its share of them
+ *   no buffer     tried again next turn
+ *   its connection has its share of buffers queued   until that has taken one
  * A slow reader holds large buffers only while its own sends last; it never holds the memory tail,
  * and what was read from disk for it no longer than until there is a buffer for somebody.
  */
@@ -53,19 +54,47 @@ int readers_init(struct shard *shard)
     for (uint32_t i = 0; i < options->partitions_max; i++)
         list_init(&shard->parked[i]);
     list_init(&shard->runnable);
+    list_init(&shard->held);
     timers_init(&shard->timers, heap, options->waiters_max);
     return 0;
+}
+
+/* After a waiter has left connection->held. */
+static void held_settle(struct connection *connection)
+{
+    if (list_linked(&connection->held_link) && list_empty(&connection->held))
+        list_remove(&connection->held_link);
+}
+
+/* The connection gets no further large buffer now. */
+static void hold(struct shard *shard, struct connection *connection, struct waiter *waiter)
+{
+    list_push_back(&connection->held, &waiter->link);
+    if (!list_linked(&connection->held_link))
+        list_push_back(&shard->held, &connection->held_link);
+}
+
+/* The waiter of the connection that is held for longest may run, if there is room for it. */
+static void held_release(struct shard *shard, struct connection *connection)
+{
+    struct list_node *node = list_first(&connection->held);
+    if (node == NULL || !net_large_room(shard->net, connection->id))
+        return;
+    list_remove(node);
+    list_push_back(&shard->runnable, node);
+    held_settle(connection);
 }
 
 static void waiter_free(struct shard *shard, struct waiter *waiter)
 {
     struct connection *connection = shard_connection(shard, waiter->conn);
+    XD_ASSERT(connection != NULL && connection->waiters > 0);
     if (list_linked(&waiter->link))
         list_remove(&waiter->link);
+    held_settle(connection);
     log_wait_cancel(shard->log, &waiter->disk);
     timers_cancel(&shard->timers, &waiter->timer);
-    if (connection != NULL)
-        connection->waiters--;
+    connection->waiters--;
     pool_release(&shard->waiters, waiter);
     shard->waiters_count--;
 }
@@ -221,6 +250,11 @@ void readers_turn(struct shard *shard)
         list_remove(&waiter->link);
         list_push_back(&shard->runnable, &waiter->link);
     }
+    struct list_node *next;
+    for (struct list_node *node = list_first(&shard->held); node != NULL; node = next) {
+        next = list_next(&shard->held, node);
+        held_release(shard, LIST_ELEMENT(node, struct connection, held_link));
+    }
     uint8_t *large = NULL;
     for (uint32_t i = 0; i < SERVED_PER_TURN; i++) {
         if (large == NULL)
@@ -228,10 +262,14 @@ void readers_turn(struct shard *shard)
         struct waiter *waiter = large != NULL ? take_next(shard, i) : NULL;
         if (waiter == NULL)
             break;
-        if (!net_large_room(shard->net, waiter->conn))
-            list_push_back(&shard->runnable, &waiter->link);
-        else if (serve(shard, waiter, large))
+        struct connection *connection = shard_connection(shard, waiter->conn);
+        XD_ASSERT(connection != NULL);
+        if (!net_large_room(shard->net, waiter->conn)) {
+            hold(shard, connection, waiter);
+        } else if (serve(shard, waiter, large)) {
             large = NULL;
+            held_release(shard, connection);
+        }
     }
     if (large != NULL)
         net_large_release(shard->net, large);

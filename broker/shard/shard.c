@@ -39,6 +39,7 @@ static void connection_open(struct shard *shard, net_id conn)
     memset(connection, 0, sizeof *connection);
     connection->id = conn;
     list_init(&connection->ready);
+    list_init(&connection->held);
 }
 
 /* Channels that it held stay open for nobody; a reconnecting client attaches again. */
@@ -53,6 +54,7 @@ static void connection_gone(struct shard *shard, net_id conn)
         if (shard->holders[i] == conn)
             shard->holders[i] = 0;
     XD_ASSERT(connection->waiters == 0 && list_empty(&connection->ready));
+    XD_ASSERT(list_empty(&connection->held) && !list_linked(&connection->held_link));
     connection->id = 0;
 }
 

@@ -56,9 +56,11 @@ struct connection {
     bool greeted; /* HELLO done */
     bool dirty;   /* linked in shard.dirty: has ready answers */
     struct list_node dirty_link;
-    struct list ready;         /* answers that may leave */
-    uint64_t acked_bytes;      /* credit given back since accept */
-    uint64_t unanswered_bytes; /* produce bytes taken and not answered */
+    struct list ready;          /* answers that may leave */
+    struct list held;           /* READ waiters: it has its share of large buffers queued */
+    struct list_node held_link; /* in shard.held, while there is one in `held` */
+    uint64_t acked_bytes;       /* credit given back since accept */
+    uint64_t unanswered_bytes;  /* produce bytes taken and not answered */
     uint64_t stalled_since_ns; /* its first frame finds no room since, 0 = it has not looked in vain
                                 * since a batch of it went in */
     uint32_t produce_at;       /* payload bytes of its first frame already handled */
@@ -66,8 +68,8 @@ struct connection {
     uint32_t waiters;          /* READ requests waiting */
 };
 
-/* A READ that waits: for data (linked to its partition), for the disk (with the log), or for a
- * large buffer. */
+/* A READ that waits: for data (linked to its partition), for the disk (with the log), for a large
+ * buffer, or for its connection to take what is queued (linked to it). */
 struct waiter {
     struct list_node link; /* not linked while it waits for the disk */
     struct log_wait disk;
@@ -107,6 +109,7 @@ struct shard {
     struct pool waiters;
     struct list *parked;  /* by partition: waiters for data */
     struct list runnable; /* waiters to be served now */
+    struct list held;     /* connections that have held waiters */
     struct timers timers;
     uint32_t waiters_count;
 

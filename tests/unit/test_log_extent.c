@@ -6,18 +6,24 @@
 
 #include <criterion/criterion.h>
 
-/* A log of blocks with one batch each, partition i % RUN_PARTITIONS, none of them in memory. */
-static void on_disk(struct run *run, uint64_t seed, uint32_t batches, uint32_t batch_bytes)
+/* A log of blocks with one batch each, partition i % partitions, none of them in memory. */
+static void on_disk_in(struct run *run, uint64_t seed, uint32_t batches, uint32_t batch_bytes,
+                       uint32_t partitions)
 {
     run_begin(run, seed);
     run->checkpoints = false;
     cr_assert_eq(run_open(run), 0, "%s", run->why);
     for (uint32_t i = 0; i < batches; i++) {
-        run_append_wait(run, i % RUN_PARTITIONS, batch_bytes);
+        run_append_wait(run, i % partitions, batch_bytes);
         run_settle(run);
     }
     run_close(run);
     cr_assert_eq(run_open(run), 0, "%s", run->why);
+}
+
+static void on_disk(struct run *run, uint64_t seed, uint32_t batches, uint32_t batch_bytes)
+{
+    on_disk_in(run, seed, batches, batch_bytes, RUN_PARTITIONS);
 }
 
 /* Place of block `index` in wal.00 when every block has `block_bytes` and none is local. */
@@ -173,6 +179,99 @@ Test(log_extent, serves_neighbours_from_one_read)
     for (uint32_t p = 0; p < RUN_PARTITIONS; p++)
         cr_assert_eq(run_read(&run, p, 0, &next), 8 * 3000);
     cr_assert_eq(sim_op_count(run.sim, SIM_OP_READ), reads + 1);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A log that is read through is read once: the part of a block at the end of a load is carried over
+ * into the next. */
+Test(log_extent, reads_nothing_twice)
+{
+    struct run run;
+
+    on_disk_in(&run, 1, 60, 370000, 1); /* 372,736 of log each: two and a part fill an extent */
+    run_check_partition(&run, 0);
+    cr_assert_eq(run.counters.v[COUNTER_read_bytes_disk], 60 * 370000);
+    cr_assert_geq(run.counters.v[COUNTER_cache_load_bytes], 60 * 372736);
+    cr_assert_lt(run.counters.v[COUNTER_cache_load_bytes], 60 * 372736 + 65536,
+                 "no more than the blocks that end segments");
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A load ends where another extent begins. */
+Test(log_extent, loads_up_to_what_is_loaded)
+{
+    struct run run;
+    uint64_t next;
+
+    on_disk(&run, 1, RUN_PARTITIONS, 3000);
+    cr_assert_eq(run_read(&run, 3, 0, &next), 3000);
+    uint64_t loaded = run.counters.v[COUNTER_cache_load_bytes];
+    cr_assert_geq(loaded, (RUN_PARTITIONS - 3) * 4096);
+    cr_assert_eq(run_read(&run, 0, 0, &next), 3000);
+    cr_assert_eq(run.counters.v[COUNTER_cache_load_bytes] - loaded, 3 * 4096);
+    run_check(&run);
+    cr_assert_eq(run.counters.v[COUNTER_cache_loads], 2);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A block of which the carried part is damaged is read anew and served. */
+Test(log_extent, reads_a_carried_block_anew_when_it_does_not_verify)
+{
+    struct run run;
+    uint64_t next;
+    uint32_t carried = 0;
+
+    on_disk(&run, 1, 12, 370000);
+    cr_assert_eq(run_read(&run, 0, 0, &next), 370000);
+    cr_assert_eq(run_read(&run, 1, 0, &next), 370000);
+    for (uint32_t i = 0; i < run.log->extents.count; i++) {
+        struct extent *extent = &run.log->extents.extents[i];
+        if (extent->state == EXTENT_VALID && extent->got > extent->bytes) {
+            extent->memory[extent->bytes + 500] ^= 1; /* as if it had been wrong on its way */
+            carried++;
+        }
+    }
+    cr_assert_gt(carried, 0);
+    run_check(&run);
+    cr_assert_eq(run.news[LOG_NEWS_CORRUPT], 0);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A reader that is alone finds its next block loaded when it comes back. */
+Test(log_extent, loads_ahead_for_a_reader_alone)
+{
+    struct run run;
+    uint64_t next = 0;
+    uint32_t waited = 0;
+
+    on_disk(&run, 1, 40, 500000);
+    for (uint64_t offset = 0; offset < run.fold.ends[0]; offset = next) {
+        int got = log_read(run.log, 0, offset, run.out, RUN_OUT_BYTES, &next);
+        waited += got == -EAGAIN;
+        if (got == -EAGAIN)
+            got = run_read(&run, 0, offset, &next);
+        cr_assert_eq(got, 500000);
+        run_idle(&run, 20000000);
+    }
+    cr_assert_eq(waited, 1, "%u reads waited", waited);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A reader of a few blocks far apart is not given all that lies between them. */
+Test(log_extent, loads_little_between_blocks_far_apart)
+{
+    struct run run;
+
+    on_disk(&run, 1, 80, 300000);
+    run_check_partition(&run, 0);
+    cr_assert_eq(run.counters.v[COUNTER_read_bytes_disk], 10 * 300000);
+    cr_assert_leq(run.counters.v[COUNTER_cache_load_bytes], 10 * 303104,
+                  "every block of one partition and nothing else");
     run_close(&run);
     run_end(&run);
 }
