@@ -138,7 +138,8 @@ static void give_up(struct log *log, int status, enum env_op op)
         log_fence(log, status, op, 0);
 }
 
-/* Opens the file that will be overwritten, the first time. */
+/* Opens the file that will be overwritten, the first time. A file whose name may not be durable
+ * does not stay open: the next attempt begins with the folder again. */
 static int file_open(struct log *log, uint64_t generation)
 {
     env_file *file = &log->checkpoint.files[generation % CHECKPOINT_FILES];
@@ -149,7 +150,14 @@ static int file_open(struct log *log, uint64_t generation)
         return 0;
     checkpoint_name(generation, name);
     status = env_file_open(log->env, name, ENV_OPEN_CREATE, file);
-    return status < 0 ? status : env_dir_sync(log->env, "");
+    if (status < 0)
+        return status;
+    status = env_dir_sync(log->env, "");
+    if (status < 0) {
+        env_file_close(log->env, *file);
+        *file = -1;
+    }
+    return status;
 }
 
 void checkpoint_commit(struct log *log, uint64_t bytes)

@@ -163,16 +163,22 @@ static int quarantine_tail(struct recover *recover, char *why)
 /* ---- flush and epoch ------------------------------------------------------------------------- */
 
 /* Segments behind the point count too: what makes one ready is a header, which was read like the
- * blocks. */
+ * blocks. And the folder: a killed process may have made a file and not its name durable. */
 static int sync_read(struct recover *recover, char *why)
 {
     const struct segment_table *table = recover->options.table;
     const uint64_t first = segment_no_of(table, recover->scan_from);
+    int status = env_dir_sync(recover->options.env, "");
+    if (status < 0) {
+        (void)snprintf(why, XD_DETAIL_BYTES_MAX,
+                       "flushing the folder failed (%s); check the device", xd_status_name(status));
+        return status;
+    }
     for (uint32_t slot = 0; slot < table->slot_count; slot++) {
         const struct segment *segment = &table->slots[slot];
         if (segment->segment_no < first)
             continue;
-        int status = blocking_sync(recover->options.env, segment->file);
+        status = blocking_sync(recover->options.env, segment->file);
         if (status < 0) {
             char name[ENV_NAME_BYTES_MAX];
             segment_name(slot, name);

@@ -229,8 +229,21 @@ void folder_close(struct env *env, struct segment_table *table)
 
 static void free_slot(struct segment *segment)
 {
+    segment->freed_no = segment->segment_no;
     segment->segment_no = 0;
     segment->state = SEGMENT_FREE;
+}
+
+uint64_t folder_gap(struct segment_table *table, uint64_t first_no, uint64_t scan_no)
+{
+    uint64_t no = scan_no;
+    for (uint32_t slot = 0; slot < table->slot_count; slot++)
+        if (table->slots[slot].segment_no >= first_no && table->slots[slot].segment_no < no)
+            no = table->slots[slot].segment_no;
+    XD_ASSERT(first_no > 0);
+    while (no < scan_no && segment_find(table, no) != NULL)
+        no++;
+    return no < scan_no ? no : 0;
 }
 
 void folder_keep_run(struct segment_table *table, uint64_t scan_no)

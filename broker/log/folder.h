@@ -49,8 +49,11 @@ int folder_open(struct env *env, struct folder *folder, const struct meta *meta,
                 struct segment_table *table, uint8_t *scratch, char *why);
 void folder_close(struct env *env, struct segment_table *table);
 
-/* Frees slots whose number lies below a gap under segment `scan_no`: retention drops the oldest
- * segments first and recycles their slots in any sequence, so what is left of them is no log. */
+/* The lowest missing number between the oldest segment from first_no on and scan_no; 0 = none. */
+uint64_t folder_gap(struct segment_table *table, uint64_t first_no, uint64_t scan_no);
+
+/* Frees slots whose number lies below a gap under segment `scan_no`: they are older than what the
+ * checkpoint lists (folder_gap was asked), so what is left of them is no log. */
 void folder_keep_run(struct segment_table *table, uint64_t scan_no);
 
 /* Final states around segment `point_no`, where appending goes on. Returns its slot, or UINT32_MAX

@@ -91,6 +91,18 @@ static uint64_t kept_from(struct log *log)
     return oldest ? oldest->segment_no * log->table.segment_bytes : 0;
 }
 
+uint64_t local_first_no(const uint8_t *local, uint64_t bytes)
+{
+    struct local_header header;
+    struct local_segment first;
+
+    if (bytes < sizeof(header) + sizeof(first))
+        return 0;
+    memcpy(&header, local, sizeof(header));
+    memcpy(&first, local + sizeof(header), sizeof(first));
+    return header.magic == LOCAL_MAGIC && header.segment_count > 0 ? first.segment_no : 0;
+}
+
 int local_restore(struct log *log, const uint8_t *local, uint64_t bytes, uint64_t *ret_first_no)
 {
     struct local_header header;

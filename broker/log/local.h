@@ -40,6 +40,9 @@ uint64_t local_bytes_max(uint32_t chunk_count, uint32_t partitions_max);
 /* Writes the local part as of append.folded; returns its bytes. */
 uint64_t local_save(struct log *log, uint8_t *out);
 
+/* The oldest segment listed; 0 when there is none. */
+uint64_t local_first_no(const uint8_t *local, uint64_t bytes);
+
 /* Restores segments and index, after the table has its slots. *ret_first_no is the oldest segment
  * listed. 0, XD_CHECKPOINT_CORRUPT, XD_OPTION_INVALID (partitions_max too small), -ENOSPC
  * (index_bytes too small). */

@@ -339,6 +339,7 @@ static void slots_settle(struct log *log)
             segment->zeroed = 0;
         if (segment->state == SEGMENT_FULL && segment->segment_no < log->local_first_no) {
             segment->state = SEGMENT_FREE;
+            segment->freed_no = segment->segment_no;
             segment->segment_no = 0;
         }
     }

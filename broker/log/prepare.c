@@ -203,8 +203,8 @@ void prepare_sync_done(struct log *log, const struct env_event *event)
 
 /* ---- choosing a slot ------------------------------------------------------------------------- */
 
-/* The FREE slot to take: one that needs no zeros, of those the one whose segment was dropped first.
- * NULL when there is none. */
+/* The FREE slot to take: the one whose segment was the oldest, whatever it costs to prepare.
+ * Recovery relies on that: see folder_gap(). NULL when there is none. */
 static struct segment *slot_free(struct segment_table *table)
 {
     struct segment *best = NULL;
@@ -215,8 +215,7 @@ static struct segment *slot_free(struct segment_table *table)
         if (segment->state != SEGMENT_FREE)
             continue;
         XD_ASSERT(segment->segment_no == 0 && segment->slot == i);
-        if (!best || segment->zeroed > best->zeroed ||
-            (segment->zeroed == best->zeroed && segment->last_index < best->last_index))
+        if (!best || segment->freed_no < best->freed_no)
             best = segment;
     }
     return best;

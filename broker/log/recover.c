@@ -13,6 +13,7 @@
 #include "broker/log/checkpoint_load.h"
 #include "broker/log/finish.h"
 #include "broker/log/folder.h"
+#include "broker/log/local.h"
 #include "broker/log/page.h"
 #include "wire/checksum.h"
 #include "wire/status.h"
@@ -200,6 +201,27 @@ static int estimate_end(struct recover *recover)
     return 0;
 }
 
+/* Of the segments that the checkpoint lists, only the oldest may be gone: slots are used again in
+ * the sequence of their segments. */
+static int check_run(const struct recover *recover, char *why)
+{
+    struct segment_table *table = recover->options.table;
+    if (recover->local == NULL)
+        return 0;
+    const uint64_t first_no = local_first_no(recover->local, recover->checkpoint.local_bytes);
+    if (first_no == 0)
+        return 0; /* local_restore() says what is wrong */
+    const uint64_t gap = folder_gap(table, first_no, segment_no_of(table, recover->point.position));
+    if (gap == 0)
+        return 0;
+    (void)snprintf(why, XD_DETAIL_BYTES_MAX,
+                   "segment %" PRIu64 " is missing: no wal file holds it, but older ones are there "
+                   "and the checkpoint lists it; put the file back or restore the folder from a "
+                   "copy; nothing was changed",
+                   gap);
+    return XD_LOG_CORRUPT;
+}
+
 static int open_segments(struct recover *recover, struct folder *folder, char *why)
 {
     struct segment_table *table = recover->options.table;
@@ -208,6 +230,9 @@ static int open_segments(struct recover *recover, struct folder *folder, char *w
     if (status < 0)
         return status;
     XD_ASSERT(table->slot_count <= table->slot_max);
+    status = check_run(recover, why);
+    if (status < 0)
+        return status;
     folder_keep_run(table, segment_no_of(table, recover->point.position));
     for (uint32_t slot = 0; slot < table->slot_count; slot++)
         if (folder_bit(folder->adopted, slot) && table->slots[slot].segment_no != 0)

@@ -89,7 +89,8 @@ static void drop_continue(struct log *log)
     segment = segment_find(&log->table, r->dropping_no);
     XD_ASSERT(segment && segment->state == SEGMENT_FULL);
     XD_ASSERT(segment == segment_oldest(&log->table));
-    segment->state = SEGMENT_FREE; /* last_index stays: it says whose turn it is in prepare.c */
+    segment->state = SEGMENT_FREE;
+    segment->freed_no = segment->segment_no;
     segment->segment_no = 0;
     log_news_add(log, LOG_NEWS_SEGMENT_DROPPED, r->dropping_no, r->reason, 0);
     counters_add(log->counters, COUNTER_segments_recycled, 1);

@@ -59,6 +59,8 @@ enum segment_state {
 
 struct segment {
     uint64_t segment_no;   /* 0 while FREE */
+    uint64_t freed_no;     /* FREE: number of the segment it held, 0 = none is known; slots are used
+                              again in this sequence, so that a gap below it proves a loss */
     uint64_t first_index;  /* of its first block with an index, 0 = none yet */
     uint64_t last_index;   /* of its last one */
     int64_t first_time_us; /* append time of its first batch, 0 = none */

@@ -385,3 +385,33 @@ Test(log_checkpoint, may_be_taken_early)
     run_close(&run);
     run_end(&run);
 }
+
+/* A folder that could not be flushed leaves the name of a new checkpoint file in doubt; it is
+ * flushed again before meta may name what is in the file. */
+Test(log_checkpoint, flushes_the_folder_again_after_enospc)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    run.options.checkpoint_every_bytes = 1u << 20;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    for (uint32_t n = 1; n <= SIM_INJECTIONS_MAX; n++)
+        sim_inject(run.sim, SIM_OP_DIR_SYNC, NULL, n, -ENOSPC);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t pending = sim_inject_pending(run.sim);
+        run_fill(&run, 1100000, 50000);
+        run_idle(&run, 1100000000);
+        cr_assert_eq(run.log->checkpoint.generation, 0);
+        cr_assert_lt(sim_inject_pending(run.sim), pending, "it is not tried again");
+    }
+    cr_assert_gt(sim_inject_pending(run.sim), 0);
+    sim_inject_clear(run.sim);
+    run_idle(&run, 1100000000);
+    run_to_generation(&run, 1);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    cr_assert_geq(run.log->checkpoint.generation, 1);
+    run_check(&run);
+    run_close(&run);
+    run_end(&run);
+}

@@ -68,6 +68,32 @@ Test(log_local, restores_segments_and_index)
     run_end(&run);
 }
 
+/* Of the segments that a checkpoint lists only the oldest may be gone, because slots are used again
+ * in their sequence: a file missing behind another one was lost, and the start says so. */
+Test(log_local, a_segment_missing_behind_an_older_one_stops_the_start)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 18u << 20, 70000);
+    run_close(&run);
+    run.env = run.engine->start(&run);
+    cr_assert_eq(env_file_rename(run.env, "wal.01", "lost"), 0);
+    run_crash(&run, SIM_CRASH_KEEP_ALL);
+    cr_assert_eq(run_open(&run), XD_LOG_CORRUPT);
+    cr_assert(strstr(run.why, "segment 2 is missing") != NULL, "%s", run.why);
+    cr_assert(strstr(run.why, "the checkpoint lists it") != NULL, "%s", run.why);
+    run_crash(&run, SIM_CRASH_KEEP_ALL);
+    run.env = run.engine->start(&run);
+    cr_assert_eq(env_file_rename(run.env, "lost", "wal.01"), 0);
+    run_crash(&run, SIM_CRASH_KEEP_ALL);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_check(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
 /* What was appended behind the fold's point is left out. */
 Test(log_local, ends_at_the_folded_point)
 {

@@ -250,7 +250,7 @@ int command_dump(const struct command *command, const struct data_folder *folder
     uint8_t *scratch = malloc(XD_BATCH_RAW_BYTES_MAX);
     int status = state_read(folder, false, states);
     if (status < 0 || scratch == NULL ||
-        walk_init(&walk, folder, state_scan_no(folder, states)) < 0) {
+        walk_init(&walk, folder, state_range_of(folder, states)) < 0) {
         fprintf(stderr, "crossdock: log dump: %s\n", xd_status_text(-ENOMEM));
         free(scratch);
         return 1;

@@ -79,6 +79,10 @@ static int read_meta(struct data_folder *folder)
     for (unsigned i = 0; i < META_SLOTS; i++) {
         folder->slot_why[i] = "";
         folder->slot_status[i] = meta_check(&folder->slots[i], &folder->slot_why[i]);
+        if (folder->slot_status[i] == 0 && folder->slots[i].generation % META_SLOTS != i) {
+            folder->slot_status[i] = XD_LOG_CORRUPT;
+            folder->slot_why[i] = "the page belongs into the other slot";
+        }
     }
     folder->current = meta_choose(folder->slots, &why);
     if (folder->current < 0)
@@ -140,11 +144,15 @@ static uint64_t file_number(const struct wal_file *file)
     return file->status == 0 ? file->header->segment_no : 0;
 }
 
+/* Of two files with one number the one prepared in the later epoch is the segment: it comes first.
+ */
 static int compare_files(const void *a, const void *b)
 {
     const struct wal_file *left = a, *right = b;
     if (file_number(left) != file_number(right))
         return file_number(left) < file_number(right) ? -1 : 1;
+    if (file_number(left) != 0 && left->header->epoch != right->header->epoch)
+        return left->header->epoch > right->header->epoch ? -1 : 1;
     return strcmp(left->name, right->name);
 }
 

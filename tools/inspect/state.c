@@ -4,6 +4,7 @@
  */
 #include "tools/inspect/state.h"
 
+#include "broker/log/local.h"
 #include "broker/log/page.h"
 #include "wire/status.h"
 
@@ -30,8 +31,26 @@ static int check_body(const struct data_folder *folder, struct checkpoint_state 
         state->why = "the body cannot be read";
     else
         status = checkpoint_check_body(header, body, &state->why);
+    if (status == 0)
+        state->first_no =
+            local_first_no(body + checkpoint_local_at(header->state_bytes), header->local_bytes);
     free(body);
     return status;
+}
+
+/* What a start asks of a whole header before it believes it. */
+static int check_place(const struct meta *meta, uint64_t number, struct checkpoint_state *state)
+{
+    const struct checkpoint_header *header = state->header;
+    if (header->generation % CHECKPOINT_FILES != number)
+        state->why = "the generation belongs into the other file";
+    else if (header->segment_bytes != meta->segment_bytes)
+        state->why = "segment_bytes differ from meta's";
+    else if (header->epoch > meta->epoch)
+        state->why = "it is newer than meta";
+    else
+        return 0;
+    return XD_CHECKPOINT_CORRUPT;
 }
 
 static int read_one(const struct data_folder *folder, bool bodies, uint64_t number,
@@ -53,6 +72,8 @@ static int read_one(const struct data_folder *folder, bool bodies, uint64_t numb
     }
     state->status =
         checkpoint_check_header(state->header, meta->log_uuid, meta->shard, &state->why);
+    if (state->status == 0)
+        state->status = check_place(meta, number, state);
     if (state->status == 0 && state->named &&
         (state->header->xxh3 != meta->checkpoint_xxh3 ||
          state->header->generation != meta->checkpoint_generation)) {
@@ -84,12 +105,22 @@ void state_free(struct checkpoint_state states[CHECKPOINT_FILES])
     }
 }
 
-uint64_t state_scan_no(const struct data_folder *folder,
-                       const struct checkpoint_state states[CHECKPOINT_FILES])
+struct state_range state_range_of(const struct data_folder *folder,
+                                  const struct checkpoint_state states[CHECKPOINT_FILES])
 {
     const struct meta *meta = data_folder_meta(folder);
+    const struct checkpoint_state *usable = NULL;
     for (unsigned i = 0; i < CHECKPOINT_FILES; i++)
-        if (states[i].named && states[i].status == 0)
-            return states[i].header->position / meta->segment_bytes;
-    return 0;
+        if (states[i].status == 0 && (usable == NULL || states[i].named))
+            usable = &states[i];
+    if (meta->checkpoint_generation > 0 && usable == NULL)
+        return (struct state_range){.scan_no = 0};
+    if (meta->checkpoint_generation > 0)
+        return (struct state_range){.scan_no = usable->header->position / meta->segment_bytes,
+                                    .first_no = usable->first_no};
+    /* Without a checkpoint at the first one, unless the log was never made. */
+    bool made = meta->durable_index > 0;
+    for (uint32_t i = 0; i < folder->file_count; i++)
+        made = made || folder->files[i].status == 0;
+    return (struct state_range){.scan_no = made ? 1 : 0};
 }

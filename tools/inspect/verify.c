@@ -25,6 +25,8 @@ static const char next_damage[] =
     "keep a copy of the folder; `crossdock log dump FOLDER --segment N` shows what is around it";
 static const char next_checkpoint[] =
     "the other checkpoint is used at the next start, which then reads more of the log";
+static const char next_restore[] =
+    "restore one of the checkpoint files from a copy of the folder: the next start is refused";
 static const char next_release[] = "read the folder with the release that wrote it";
 static const char next_none[] = "nothing: the next start handles it";
 
@@ -122,19 +124,22 @@ static void verify_meta(struct verify *verify, const struct data_folder *folder)
 static void verify_checkpoints(struct verify *verify,
                                const struct checkpoint_state states[CHECKPOINT_FILES])
 {
+    /* Without either of them a log that had one does not start. */
+    bool none =
+        states[0].status != 0 && states[1].status != 0 && verify->meta->checkpoint_generation > 0;
     for (unsigned i = 0; i < CHECKPOINT_FILES; i++) {
         const struct checkpoint_state *state = &states[i];
         if (state->status == 0 || (!state->there && !state->named))
             continue;
         /* The file that is not current may be half written: it is the next one. */
-        tell(verify,
-             &(struct finding){.note = !state->named,
-                               .file = state->name,
-                               .partition = WALK_NO_PARTITION,
-                               .text = state->why,
-                               .next = !state->named                        ? next_none
-                                       : state->status == XD_FORMAT_UNKNOWN ? next_release
-                                                                            : next_checkpoint});
+        tell(verify, &(struct finding){.note = !state->named && !none,
+                                       .file = state->name,
+                                       .partition = WALK_NO_PARTITION,
+                                       .text = state->why,
+                                       .next = state->status == XD_FORMAT_UNKNOWN ? next_release
+                                               : none                             ? next_restore
+                                               : state->named                     ? next_checkpoint
+                                                                                  : next_none});
     }
 }
 
@@ -212,7 +217,7 @@ int command_verify(const struct command *command, const struct data_folder *fold
     struct walk walk;
     struct verify verify = {.command = command, .meta = data_folder_meta(folder)};
     int status = state_read(folder, true, states);
-    if (status < 0 || walk_init(&walk, folder, state_scan_no(folder, states)) < 0) {
+    if (status < 0 || walk_init(&walk, folder, state_range_of(folder, states)) < 0) {
         fprintf(stderr, "crossdock: log verify: %s\n", xd_status_text(-ENOMEM));
         return 1;
     }

@@ -34,18 +34,35 @@ static bool has_segment(const struct data_folder *folder, uint64_t segment_no)
     return false;
 }
 
-int walk_init(struct walk *walk, const struct data_folder *folder, uint64_t scan_no)
+/* Whether a file claims the same segment and the same epoch as the one before it. */
+static bool is_twin(const struct data_folder *folder, uint32_t at)
 {
-    *walk = (struct walk){.folder = folder, .meta = data_folder_meta(folder), .scan_no = scan_no};
+    const struct wal_file *file = &folder->files[at];
+    return at > 0 && file[0].status == 0 && file[-1].status == 0 &&
+           file[0].header->segment_no == file[-1].header->segment_no &&
+           file[0].header->epoch == file[-1].header->epoch;
+}
+
+int walk_init(struct walk *walk, const struct data_folder *folder, struct state_range range)
+{
+    *walk = (struct walk){.folder = folder, .meta = data_folder_meta(folder), .range = range};
     walk->window = aligned_alloc(PAGE_BYTES, WINDOW_BYTES);
     walk->offsets = calloc(XD_PARTITIONS_MAX, sizeof *walk->offsets);
     if (walk->window == NULL || walk->offsets == NULL)
         return -ENOMEM;
-    if (scan_no != 0 && !has_segment(folder, scan_no)) {
+    if (range.scan_no != 0 && !has_segment(folder, range.scan_no)) {
         walk->pending = true;
         fill(&walk->next_item, WALK_FINDING, NULL, 0, "");
         snprintf(walk->next_item.text, sizeof walk->next_item.text,
-                 "segment %" PRIu64 ", where the next start begins to read, is missing", scan_no);
+                 "segment %" PRIu64 ", where the next start begins to read, is missing",
+                 range.scan_no);
+    }
+    for (uint32_t i = 0; i < folder->file_count; i++) {
+        if (!is_twin(folder, i))
+            continue;
+        walk->pending = true;
+        fill(&walk->next_item, WALK_FINDING, &folder->files[i], 0,
+             "another wal file holds the same segment: the next start is refused");
     }
     return 0;
 }
@@ -177,6 +194,17 @@ static bool meta_proof(const struct walk *walk)
            walk->point.sequence < walk->meta->epoch_sequence;
 }
 
+/* Whether the block at walk->at was known to be durable, by meta or by a later block. */
+static bool was_durable(struct walk *walk)
+{
+    const struct wal_file *file = walk->file;
+    struct ahead ahead;
+    look_ahead(walk, &ahead);
+    walk->file = file;
+    walk->window_bytes = 0;
+    return meta_proof(walk) || ahead.proof;
+}
+
 /* No whole block continues the log at walk->at. Decides what that means and where to go on. */
 static void lost(struct walk *walk, const char *why, struct walk_item *item)
 {
@@ -198,7 +226,11 @@ static void lost(struct walk *walk, const char *why, struct walk_item *item)
              walk->folder->in_use ? "the log ends here at this moment: a broker is writing it"
                                   : "blocks behind the end were never acknowledged; the next start "
                                     "cuts them");
-        if (!ahead.found)
+        if (!walk->folder->in_use && at > RECOVER_FIRST_AT &&
+            file->bytes < walk->meta->segment_bytes)
+            fill(item, WALK_FINDING, file, at,
+                 "the file is shorter than a segment: the log cannot go on in it");
+        else if (!ahead.found)
             item->kind = WALK_END; /* the usual, clean end */
         return;
     } else {
@@ -282,12 +314,18 @@ static void take_block(struct walk *walk, const struct block_header *header, str
         walk->bytes += block->block_bytes;
         check_offsets(walk, block);
     } else {
+        uint32_t partition = block != NULL ? partition_at(block, bad_at) : WALK_NO_PARTITION;
+        if (!was_durable(walk)) { /* a torn tail whose first page is whole */
+            lost(walk, why, item);
+            item->kind = item->kind == WALK_END ? WALK_NOTE : item->kind;
+            return;
+        }
         fill(item, WALK_FINDING, walk->file, walk->at + bad_at, "");
         snprintf(item->text, sizeof item->text,
                  "a block of %" PRIu32 " bytes at %" PRIu64 " is damaged inside: %s",
                  copy.block_bytes, walk->at, status == -EIO ? "it cannot be read" : why);
         item->index = copy.index;
-        item->partition = block != NULL ? partition_at(block, bad_at) : WALK_NO_PARTITION;
+        item->partition = partition;
         memset(walk->offsets, 0, XD_PARTITIONS_MAX * sizeof *walk->offsets);
     }
     point_advance(&walk->point, &copy,
@@ -310,38 +348,39 @@ static void inside_segment(struct walk *walk, struct walk_item *item)
         why = point_check(&walk->point, walk->meta, block, walk->point.sequence);
     if (block != NULL && why == NULL) {
         take_block(walk, block, item);
+    } else if (block != NULL && block->epoch > walk->meta->epoch &&
+               block->prev_chain == walk->point.chain) {
+        fill(item, WALK_FINDING, walk->file, walk->at,
+             "the log is newer than meta: restore the meta file that belongs to it");
+        item->index = walk->point.index;
+        walk->ended = true;
     } else if (status == XD_FORMAT_UNKNOWN) {
         fill(item, WALK_FINDING, walk->file, walk->at, "a newer release wrote this block");
         item->index = walk->point.index;
         walk->ended = true;
-    } else if (!walk->started) { /* an empty log */
-        if (walk->meta->durable_index > 0 || walk->meta->checkpoint_generation > 0) {
-            walk->point = point_first(walk->meta->segment_bytes);
-            lost(walk, why, item);
-        } else {
-            walk->ended = true;
-            item->kind = WALK_END;
-        }
     } else {
+        if (!walk->started) /* an empty log, or its first block is lost */
+            walk->point = point_first(walk->meta->segment_bytes);
         lost(walk, why, item);
     }
 }
 
 /* ---- segments -------------------------------------------------------------------------------- */
 
-/* Whether `file` is left over from before a gap below the segment that recovery begins with. */
-static bool left_over(const struct walk *walk, uint32_t at)
+/* The first number without a file behind files[at], below the segment that recovery begins with; 0
+ * = none. */
+static uint64_t gap_behind(const struct walk *walk, uint32_t at)
 {
     const struct data_folder *folder = walk->folder;
     for (uint32_t i = at; i + 1 < folder->file_count; i++) {
         uint64_t no = folder->files[i].header->segment_no;
         uint64_t next = folder->files[i + 1].header->segment_no;
-        if (no >= walk->scan_no)
-            return false;
+        if (no >= walk->range.scan_no)
+            return 0;
         if (next > no + 1)
-            return true;
+            return no + 1;
     }
-    return false;
+    return 0;
 }
 
 static void begin_segment(struct walk *walk, struct walk_item *item)
@@ -349,18 +388,31 @@ static void begin_segment(struct walk *walk, struct walk_item *item)
     const struct wal_file *file = &walk->folder->files[walk->next_file++];
     if (file->status != 0) {
         bool empty = xd_bytes_zero(file->header, sizeof *file->header) != 0;
-        fill(item, WALK_NOTE, file, 0, empty ? "being prepared, holds nothing yet" : file->why);
+        /* A damaged header is a free file for the next start; another log's or release's stops it.
+         */
+        fill(item, file->status == XD_LOG_CORRUPT ? WALK_NOTE : WALK_FINDING, file, 0,
+             empty ? "being prepared, holds nothing yet" : file->why);
         return;
     }
     uint64_t no = file->header->segment_no;
-    if (left_over(walk, walk->next_file - 1)) {
-        fill(item, WALK_NOTE, file, 0,
-             "left over: a later segment is gone, which retention dropped or somebody removed");
+    uint64_t gap = gap_behind(walk, walk->next_file - 1);
+    if (gap == no + 1 && walk->range.first_no != 0 && no >= walk->range.first_no) {
+        fill(item, WALK_FINDING, file, 0, "");
+        snprintf(item->text, sizeof item->text,
+                 "segment %" PRIu64 ", behind this one, is missing: the next start is refused",
+                 gap);
+        return;
+    }
+    if (gap != 0) {
+        fill(item, WALK_NOTE, file, 0, "older than a segment that is gone");
         return;
     }
     if (walk->started && no != walk->point.position / walk->meta->segment_bytes) {
         if (walk->last_no != 0 && no == walk->last_no) {
-            fill(item, WALK_NOTE, file, 0, "an older file of a segment that was prepared again");
+            fill(item, WALK_NOTE, file, 0,
+                 is_twin(walk->folder, walk->next_file - 1)
+                     ? "another wal file holds the same segment"
+                     : "an older file of a segment that was prepared again");
             return;
         }
         fill(item, WALK_FINDING, file, 0, "");

@@ -16,6 +16,7 @@
 #include "broker/log/block.h"
 #include "broker/log/point.h"
 #include "tools/inspect/folder.h"
+#include "tools/inspect/state.h"
 
 #define WALK_TEXT_BYTES 256u
 #define WALK_NO_PARTITION UINT32_MAX
@@ -41,7 +42,7 @@ struct walk_item {
 struct walk {
     const struct data_folder *folder; /* */
     const struct meta *meta;          /* */
-    uint64_t scan_no;                 /* segment that recovery begins with */
+    struct state_range range;         /* what the next start goes by */
     uint32_t next_file;               /* */
     const struct wal_file *file;      /* being walked, NULL = between two */
     uint64_t at;                      /* next place in it */
@@ -62,8 +63,8 @@ struct walk {
     struct walk_item next_item;       /* */
 };
 
-/* `scan_no` 0 = unknown. 0 or -ENOMEM. */
-int walk_init(struct walk *walk, const struct data_folder *folder, uint64_t scan_no);
+/* 0 or -ENOMEM. */
+int walk_init(struct walk *walk, const struct data_folder *folder, struct state_range range);
 void walk_deinit(struct walk *walk);
 /* Fills *ret_item; its kind is returned. */
 enum walk_kind walk_next(struct walk *walk, struct walk_item *ret_item);
