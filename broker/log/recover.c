@@ -425,6 +425,9 @@ static int judge(struct recover *recover, const struct segment *segment, struct 
     if (status == XD_FORMAT_UNKNOWN)
         return refuse_block(recover, status, "a newer release has written behind this block",
                             "start the release that wrote it", why);
+    if (status == XD_LOG_CORRUPT)
+        return refuse_block(recover, status, "the log behind it is newer than meta",
+                            "restore the meta file that belongs to it", why);
     if (status < 0)
         return engine_failed(recover, status, why);
     switch (verdict->kind) {

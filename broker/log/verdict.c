@@ -141,16 +141,19 @@ static int look_at(struct window *window, const struct block_header *block, uint
         add_range(window->verdict, segment_no, at, bytes);
         window->tail = was_expected(input, block, &expected);
     }
-    if (block->magic != BLOCK_MAGIC || block->epoch > input->meta->epoch)
+    if (block->magic != BLOCK_MAGIC)
         return 0;
     struct block_identity identity = point_identity(input->meta, segment_no, block->epoch);
     const char *unused;
     int status = block_check_header(block, &identity, position, &unused);
     bool running = block->epoch == input->meta->epoch;
-    if (status == XD_FORMAT_UNKNOWN && running)
+    if (status == XD_FORMAT_UNKNOWN && block->epoch >= input->meta->epoch)
         return status;
     if (status < 0)
         return 0;
+    if (block->epoch > input->meta->epoch)
+        return XD_LOG_CORRUPT; /* meta says each epoch before a block does: this one is an old copy
+                                */
     if (position != input->point->position && window->next_at == 0 &&
         block->epoch >= input->point->epoch && block->block_sequence > input->point->sequence) {
         window->next_at = position;

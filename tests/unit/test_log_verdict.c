@@ -294,6 +294,26 @@ Test(log_verdict, leftovers_of_older_epochs_are_dead)
     sim_close(sim);
 }
 
+/* An epoch is in meta before a block has it: a block of a later one says that meta is an old copy,
+ * which must not decide what is cut. */
+Test(log_verdict, a_block_of_a_later_epoch_stops_the_start)
+{
+    struct sim *sim = recovery_world(19);
+    struct image image;
+    recovery_image(sim, &image);
+    image_segment(&image, 0, 1);
+    image_data(&image, DATA_BYTES);
+    uint64_t lost = image_data(&image, DATA_BYTES);
+    image.point.epoch++;
+    image_data(&image, DATA_BYTES);
+    recovery_image_end(sim, &image);
+    recovery_zero(sim, "wal.00", lost % IMAGE_SEGMENT_BYTES, 4096);
+    cr_assert_eq(recovery_run(sim, &run), XD_LOG_CORRUPT);
+    cr_assert(strstr(run.why, "newer than meta") != NULL, "%s", run.why);
+    recovery_end(sim);
+    sim_close(sim);
+}
+
 /* Old blocks of a recycled slot are no blocks of the segment that it holds now. */
 Test(log_verdict, old_bytes_of_a_recycled_slot_are_dead)
 {
