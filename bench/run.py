@@ -252,6 +252,8 @@ def caption(results):
 def main():
     args, rows = parse_arguments()
     broker.clean_up_on_term()
+    if args.work:
+        os.makedirs(args.work, exist_ok=True)
     work = tempfile.mkdtemp(prefix='crossdock-bench-', dir=args.work)
     try:
         results = run_rows(args, rows, work)
