@@ -227,13 +227,6 @@ void folder_close(struct env *env, struct segment_table *table)
     }
 }
 
-static void free_slot(struct segment *segment)
-{
-    segment->freed_no = segment->segment_no;
-    segment->segment_no = 0;
-    segment->state = SEGMENT_FREE;
-}
-
 uint64_t folder_gap(struct segment_table *table, uint64_t first_no, uint64_t scan_no)
 {
     uint64_t no = scan_no;
@@ -253,7 +246,7 @@ void folder_keep_run(struct segment_table *table, uint64_t scan_no)
         oldest--;
     for (uint32_t slot = 0; slot < table->slot_count; slot++)
         if (table->slots[slot].segment_no < oldest)
-            free_slot(&table->slots[slot]);
+            segment_free(&table->slots[slot]);
 }
 
 uint32_t folder_settle(struct segment_table *table, uint64_t point_no)
@@ -271,7 +264,7 @@ uint32_t folder_settle(struct segment_table *table, uint64_t point_no)
         if (segment->segment_no < point_no) {
             segment->state = SEGMENT_FULL;
         } else if (segment->segment_no >= end) {
-            free_slot(segment);
+            segment_free(segment);
         } else if (segment->segment_no > point_no) {
             segment->state = SEGMENT_READY;
         } else {

@@ -337,11 +337,8 @@ static void slots_settle(struct log *log)
 
         if (segment->state == SEGMENT_FREE)
             segment->zeroed = 0;
-        if (segment->state == SEGMENT_FULL && segment->segment_no < log->local_first_no) {
-            segment->state = SEGMENT_FREE;
-            segment->freed_no = segment->segment_no;
-            segment->segment_no = 0;
-        }
+        if (segment->state == SEGMENT_FULL && segment->segment_no < log->local_first_no)
+            segment_free(segment);
     }
 }
 

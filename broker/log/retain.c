@@ -89,9 +89,7 @@ static void drop_continue(struct log *log)
     segment = segment_find(&log->table, r->dropping_no);
     XD_ASSERT(segment && segment->state == SEGMENT_FULL);
     XD_ASSERT(segment == segment_oldest(&log->table));
-    segment->state = SEGMENT_FREE;
-    segment->freed_no = segment->segment_no;
-    segment->segment_no = 0;
+    segment_free(segment);
     log_news_add(log, LOG_NEWS_SEGMENT_DROPPED, r->dropping_no, r->reason, 0);
     counters_add(log->counters, COUNTER_segments_recycled, 1);
     counters_set(log->counters, COUNTER_log_first_position, kept_from);

@@ -111,6 +111,13 @@ struct segment *segment_ready(struct segment_table *table)
     return find_lowest(table, SEGMENT_READY, SEGMENT_READY);
 }
 
+void segment_free(struct segment *segment)
+{
+    segment->freed_no = segment->segment_no;
+    segment->segment_no = 0;
+    segment->state = SEGMENT_FREE;
+}
+
 uint32_t segment_count(const struct segment_table *table, enum segment_state state)
 {
     XD_ASSERT(state < SEGMENT_STATE_COUNT);

@@ -90,6 +90,9 @@ struct segment *segment_find(struct segment_table *table, uint64_t segment_no);
 struct segment *segment_oldest(struct segment_table *table);
 /* The READY segment with the lowest number, or NULL. */
 struct segment *segment_ready(struct segment_table *table);
+/* Makes the slot FREE. The number that it held stays known: it says whose turn it is in prepare.c.
+ */
+void segment_free(struct segment *segment);
 uint32_t segment_count(const struct segment_table *table, enum segment_state state);
 
 /* Log positions: segment_no x segment_bytes + place. */

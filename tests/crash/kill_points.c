@@ -21,6 +21,7 @@
 #include "tests/crash/kill_tail.h"
 #include "tests/crash/power_broker.h"
 #include "tests/crash/power_load.h"
+#include "tests/support/arguments.h"
 #include "tests/support/history_check.h"
 #include "wire/xassert.h"
 
@@ -450,18 +451,6 @@ static int run_all(struct run *run)
     return status < 0 ? status : 0;
 }
 
-/* A decimal number from 1; false when the text is none. */
-static bool parse_number(const char *text, uint64_t high, uint64_t *ret_number)
-{
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || number < 1 || number > high)
-        return false;
-    *ret_number = number;
-    return true;
-}
-
 static bool parse(int argc, char **argv, struct settings *ret_settings)
 {
     static const struct option options[] = {
@@ -478,9 +467,9 @@ static bool parse(int argc, char **argv, struct settings *ret_settings)
         else if (choice == 'd')
             settings.folder = optarg;
         else if (choice == 'k')
-            ok = parse_number(optarg, KILLS_MAX, &settings.kill_count);
+            ok = argument_number(optarg, KILLS_MAX, &settings.kill_count);
         else if (choice == 's')
-            ok = parse_number(optarg, UINT64_MAX, &settings.seed);
+            ok = argument_number(optarg, UINT64_MAX, &settings.seed);
         else
             ok = choice == 'p' && kill_point_parse(optarg, &settings.point, &settings.hit);
     }

@@ -17,6 +17,7 @@
 #include "tests/crash/power_broker.h"
 #include "tests/crash/power_disk.h"
 #include "tests/crash/power_load.h"
+#include "tests/support/arguments.h"
 #include "tests/support/history_check.h"
 
 #include <errno.h>
@@ -399,18 +400,6 @@ static int run_all(struct run *run)
     return status < 0 ? status : 0;
 }
 
-/* A decimal number from 1; false when the text is none. */
-static bool parse_number(const char *text, uint64_t high, uint64_t *ret_number)
-{
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || number < 1 || number > high)
-        return false;
-    *ret_number = number;
-    return true;
-}
-
 /* Mounts need an absolute path. */
 static bool parse_folder(const char *text, char *ret_folder)
 {
@@ -440,8 +429,8 @@ static bool parse(int argc, char **argv, struct settings *ret_settings)
         else if (choice == 'f')
             ok = (settings.kind = disk_kind_find(optarg)) < DISK_KIND_COUNT;
         else if (choice == 's')
-            ok = parse_number(optarg, UINT64_MAX, &settings.seed);
-        else if (choice == 'c' && (ok = parse_number(optarg, CUTS_MAX, &number)))
+            ok = argument_number(optarg, UINT64_MAX, &settings.seed);
+        else if (choice == 'c' && (ok = argument_number(optarg, CUTS_MAX, &number)))
             settings.cut_count = (uint32_t)number;
         else
             ok = ok && choice == 'c';

@@ -11,6 +11,7 @@
  * Exit: 0 nothing found, 1 violations or failure, 2 wrong usage.
  */
 #include "tests/e2e/kill_model.h"
+#include "tests/support/arguments.h"
 #include "tools/demo/process.h"
 
 #include <errno.h>
@@ -398,18 +399,6 @@ static int run_all(struct run *run)
     return status;
 }
 
-/* A decimal number from 1; false when the text is none. */
-static bool parse_number(const char *text, uint64_t high, uint64_t *ret_number)
-{
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || number < 1 || number > high)
-        return false;
-    *ret_number = number;
-    return true;
-}
-
 static bool parse(int argc, char **argv, struct settings *ret_settings)
 {
     static const struct option options[] = {
@@ -427,10 +416,10 @@ static bool parse(int argc, char **argv, struct settings *ret_settings)
         else if (choice == 'd')
             settings.data = optarg;
         else if (choice == 'r')
-            ok = parse_number(optarg, UINT32_MAX, &settings.record_count);
+            ok = argument_number(optarg, UINT32_MAX, &settings.record_count);
         else if (choice == 's')
-            ok = parse_number(optarg, UINT64_MAX, &settings.seed);
-        else if (choice == 'k' && (ok = parse_number(optarg, KILLS_MAX, &number)))
+            ok = argument_number(optarg, UINT64_MAX, &settings.seed);
+        else if (choice == 'k' && (ok = argument_number(optarg, KILLS_MAX, &number)))
             settings.kill_count = (uint32_t)number;
         else
             ok = ok && choice == 'k';
