@@ -64,6 +64,14 @@ class Broker:
         with open(self.log, encoding='utf-8', errors='replace') as log:
             return log.read()
 
+    def says(self, text):
+        """Waits until the log has the text: a line may come after what a client has seen."""
+        deadline = time.monotonic() + READY_SECONDS
+        while text not in self.read_log():
+            if time.monotonic() > deadline:
+                raise AssertionError(f'{text!r} is not in the log:\n{self.read_log()}')
+            time.sleep(0.02)
+
     def end(self, how):
         """Sends a signal to this broker's process and waits for its end."""
         self.process.send_signal(how)

@@ -196,8 +196,7 @@ class Pieces(FramesTest):
         dripper.join()
         self.assertTrue(closed)
         self.assertGreater(seconds, FRAME_TIMEOUT_MS / 1000)
-        self.assertLess(seconds, FRAME_TIMEOUT_MS / 1000 + 3)
-        self.assertIn('reason=frame_slow', self.broker.read_log())
+        self.broker.says('reason=frame_slow')
 
     def test_a_connection_that_never_greets_is_ended(self):
         begun = time.monotonic()

@@ -67,10 +67,16 @@ class Counting(SummaryCase):
         self.allow('unit/x: no root\n')
         tap = '1..2\nok 1 - b # SKIP no root\nnot ok 2 - c\n'
         lines = self.lines({'name': 'all:unit / x', 'result': 'FAIL', 'stdout': tap})
-        self.assertEqual(len(lines), 3, lines)
-        self.assertIn('skipped: all:unit / x: b: no root', lines[0])
-        self.assertIn('failed: all:unit / x', lines[1])
-        self.assertEqual(lines[2], '0 passed, 1 failed, 1 skipped')
+        self.assertIn('skipped: all:unit / x: b: no root', lines[-3])
+        self.assertIn('failed: all:unit / x', lines[-2])
+        self.assertEqual(lines[-1], '0 passed, 1 failed, 1 skipped')
+
+    def test_repeats_the_end_of_what_a_failed_test_wrote(self):
+        tap = 'ok 1 - a\nnot ok 2 - b\n' + ''.join(f'# {n}\n' for n in range(50)) + '1..2\n'
+        lines = self.lines({'name': 'x', 'result': 'FAIL', 'stdout': tap, 'stderr': 'why\n'},
+                           {'name': 'y', 'result': 'OK', 'stdout': '# fine\n'})
+        told = lines[:lines.index('failed: x (' + self.log.split('/')[0] + ')')]
+        self.assertEqual([told[0], told[1], *told[-2:]], ['---- x', '# 21', '1..2', 'why'])
 
     def test_the_last_line_is_short_when_all_is_well(self):
         self.assertEqual(self.lines({'name': 'x', 'result': 'OK'}), ['1 passed, 0 failed'])

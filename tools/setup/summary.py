@@ -7,8 +7,9 @@
 A step is `LOG` or `LOG=STATUS`: a test log as `meson test` writes it (one JSON object a test), with
 the exit status of the command that wrote it. A test program that speaks TAP counts by its subtests,
 any other as one. What went wrong without a failed subtest (a crash, a timeout, a plan that was not
-kept, a step that never got as far as a log) counts as one failure. What was skipped is named with
-its reason; a skip that tests/allowed_skips does not list is a failure, and so is a row there that
+kept, a step that never got as far as a log) counts as one failure. The end of what a failed test
+wrote is printed again here, where it is not lost among the rest. What was skipped is named with its
+reason; a skip that tests/allowed_skips does not list is a failure, and so is a row there that
 cannot be read. Exits 1 on any failure, and when nothing ran at all.
 """
 import json
@@ -23,7 +24,9 @@ PLAN = re.compile(r'^1\.\.\d+', re.M)
 SUBTEST = re.compile(r'^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*([^\n]*)', re.M)
 DIRECTIVE = re.compile(r'\s*#\s*(?:skip|todo)\b\s*', re.I)
 WHOLE_SKIP = re.compile(r'^1\.\.0\s*#\s*skip\b', re.I | re.M)
+PASSED = re.compile(r'^ok\b[^\n]*\n?', re.M)
 NO_REASON = 'no reason given'
+TOLD_TESTS, TOLD_LINES = 5, 30
 
 
 class Counts:
@@ -34,19 +37,34 @@ class Counts:
         self.failed = []   # names of the tests
         self.skipped = []  # (suites and name of the test, case, reason)
         self.failures = 0  # single cases
+        self.told = []     # (name of a failed test, the end of what it wrote)
 
     def add(self, other):
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
         self.failures += other.failures
+        self.told += other.told
 
     def fail(self, name, cases=1):
         self.failed.append(name)
         self.failures += cases
 
+    def tell(self, test):
+        """Keeps the end of what a failed test wrote."""
+        lines = []
+        for stream in ('stdout', 'stderr'):
+            lines += PASSED.sub('', test.get(stream) or '').splitlines()[-TOLD_LINES:]
+        self.told.append((test['name'], lines))
+
     def add_test(self, test):
         """One line of the log."""
+        failures = self.failures
+        self.count_test(test)
+        if self.failures > failures:
+            self.tell(test)
+
+    def count_test(self, test):
         name, output, result = test['name'], test.get('stdout') or '', test['result']
         good = result in ('OK', 'EXPECTEDFAIL')
         if result == 'SKIP' and not SUBTEST.search(output):
@@ -141,6 +159,8 @@ def main(steps, allowed=ALLOWED):
         totals.add(counts)
     if not totals.passed and not totals.failures and not totals.skipped:
         totals.fail('no test ran')
+    for name, lines in totals.told[:TOLD_TESTS]:
+        print(f'---- {name}', *lines, sep='\n')
     for name in totals.skipped:
         print(f'skipped: {name}')
     for name in totals.failed:
