@@ -68,7 +68,8 @@ static const struct status_row *find_row(int status)
  * kernel's own bound is 4095 (MAX_ERRNO). */
 static int errno_of(int status)
 {
-    return status < 0 && status >= -4095 ? -status : 0;
+    XD_ASSERT(status < 0);
+    return status >= -4095 ? -status : 0;
 }
 
 const char *xd_status_name(int status)

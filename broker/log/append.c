@@ -289,14 +289,6 @@ int append_reserve(struct log *log, uint32_t bytes, uint8_t **ret_memory)
     return 0;
 }
 
-/* The whole rule that the block will be checked by when it is read back. */
-static bool batch_storable(const struct xd_batch_header *batch, uint32_t bytes)
-{
-    const char *field;
-
-    return xd_batch_check_stored(batch, bytes, &field) == 0 && xd_batch_check_hash(batch) == 0;
-}
-
 uint64_t append_batch(struct log *log)
 {
     struct append *a = &log->append;
@@ -305,12 +297,15 @@ uint64_t append_batch(struct log *log)
     struct segment *segment = active_segment(log);
     uint32_t stored = batch->batch_bytes + xd_batch_bitmap_bytes(batch);
     uint32_t stride = xd_batch_stride(batch);
+    const char *field;
 
     XD_ASSERT(a->reserved > 0 && a->capacity > 0);
     XD_ASSERT(batch->magic == XD_BATCH_MAGIC && stride <= a->reserved);
     XD_ASSERT(batch->partition < log->options.partitions_max ||
               batch->partition == XD_PARTITION_NONE);
-    XD_DEBUG_ASSERT(batch_storable(batch, a->reserved));
+    /* The whole rule that the block will be checked by when it is read back. */
+    XD_DEBUG_ASSERT(xd_batch_check_stored(batch, a->reserved, &field) == 0);
+    XD_DEBUG_ASSERT(xd_batch_check_hash(batch) == 0);
     memset(memory + stored, 0, stride - stored);
     a->reserved = 0;
     a->used_bytes += stride;

@@ -122,8 +122,8 @@ static void header_write(struct log *log)
               log_token(LOG_TOKEN_CHECKPOINT_HEADER, 0));
 }
 
-/* Without space the log goes on without this checkpoint; any other error is the device's. Status 0
- * only stops it. */
+/* Without space (log_lacks_space) the log goes on without this checkpoint; any other error is the
+ * device's. Status 0 only stops it. */
 static void give_up(struct log *log, int status, enum env_op op)
 {
     struct checkpoint *c = &log->checkpoint;
@@ -132,7 +132,7 @@ static void give_up(struct log *log, int status, enum env_op op)
     c->step = CHECKPOINT_IDLE;
     c->not_before_ns = env_now_mono_ns(log->env) + CHECKPOINT_RETRY_NS;
     c->failed = status;
-    if (status == -ENOSPC)
+    if (log_lacks_space(status))
         counters_add(log->counters, COUNTER_io_errors, 1);
     else if (status < 0)
         log_fence(log, status, op, 0);
@@ -238,18 +238,14 @@ void checkpoint_sync_done(struct log *log, const struct env_event *event)
 void checkpoint_header_done(struct log *log, const struct env_event *event)
 {
     struct checkpoint *c = &log->checkpoint;
+    int status = log_page_written(event->result, &c->stalls);
 
     XD_ASSERT(c->step == CHECKPOINT_HEADER);
-    if (event->result < 0 || c->stalls >= LOG_STALLS_MAX) {
-        give_up(log, event->result < 0 ? event->result : -EIO, ENV_OP_WRITE);
+    if (status < 0 || log->fenced) {
+        give_up(log, status < 0 ? status : 0, ENV_OP_WRITE);
         return;
     }
-    if (log->fenced) {
-        give_up(log, 0, ENV_OP_WRITE);
-        return;
-    }
-    if (event->result < (int32_t)CHECKPOINT_HEADER_BYTES) {
-        c->stalls++;
+    if (status > 0) {
         header_write(log);
         return;
     }

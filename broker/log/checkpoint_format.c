@@ -105,12 +105,19 @@ int checkpoint_check_body(const struct checkpoint_header *header, const uint8_t 
     XD_ASSERT(header->state_bytes <= PART_BYTES_MAX);
     XD_ASSERT(ret_why != NULL);
     const uint8_t *local = body + checkpoint_local_at(header->state_bytes);
+    const uint8_t *end = body + checkpoint_body_bytes(header->state_bytes, header->local_bytes);
+    const uint8_t *state_end = body + header->state_bytes, *local_end = local + header->local_bytes;
     if (xd_xxh3(body, header->state_bytes) != header->state_xxh3) {
         *ret_why = "the checksum of the fold state does not match";
         return XD_CHECKPOINT_CORRUPT;
     }
     if (xd_xxh3(local, header->local_bytes) != header->local_xxh3) {
         *ret_why = "the checksum of the local part does not match";
+        return XD_CHECKPOINT_CORRUPT;
+    }
+    if (!xd_bytes_zero(state_end, (size_t)(local - state_end)) ||
+        !xd_bytes_zero(local_end, (size_t)(end - local_end))) {
+        *ret_why = "the padding behind the fold state or the local part is not zero";
         return XD_CHECKPOINT_CORRUPT;
     }
     return 0;

@@ -57,7 +57,8 @@ static bool block_worth_writing(struct log *log)
     uint64_t window = append_undurable_blocks(log);
     uint64_t pending = a->unsubmitted_bytes + a->used_bytes;
 
-    if (a->capacity == 0 || a->batch_count == 0)
+    XD_ASSERT(a->batch_count > 0);
+    if (a->capacity == 0)
         return false;
     if (a->writes_inflight >= log->options.writes_inflight_max)
         return false;

@@ -29,6 +29,7 @@
 #include "broker/log/segment.h"
 #include "broker/log/tail.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -111,6 +112,23 @@ void log_news_add(struct log *log, enum log_news_kind kind, uint64_t a, uint64_t
 static inline uint32_t log_whole_pages(int32_t result)
 {
     return (uint32_t)result & ~(XD_BLOCK_ALIGN - 1u);
+}
+
+/* What became of the write of one page: 0 = it is there; 1 = short, to be done again; else -errno,
+ * also when it was short too often. *stalls counts the short ones, from 0. */
+static inline int log_page_written(int32_t result, uint8_t *stalls)
+{
+    if (result < 0)
+        return result;
+    if (result >= (int32_t)XD_BLOCK_ALIGN)
+        return 0;
+    return ++*stalls < LOG_STALLS_MAX ? 1 : -EIO;
+}
+
+/* Errors that time or an operator heals, on a file that nothing depends on yet. */
+static inline bool log_lacks_space(int status)
+{
+    return status == -ENOSPC || status == -EDQUOT || status == -EMFILE;
 }
 
 #endif

@@ -57,23 +57,18 @@ int meta_file_write_now(struct log *log)
 void meta_file_done(struct log *log, const struct env_event *event)
 {
     struct meta_file *file = &log->meta_file;
+    int status = log_page_written(event->result, &file->stalls);
 
     XD_ASSERT(file->busy);
-    if (event->result < 0 || file->stalls >= LOG_STALLS_MAX) {
-        file->busy = false;
-        log_fence(log, event->result < 0 ? event->result : -EIO, ENV_OP_WRITE, 0);
-        return;
-    }
-    if (log->fenced) {
-        file->busy = false;
-        return;
-    }
-    if (event->result < (int32_t)META_SLOT_BYTES) {
-        file->stalls++;
+    if (status > 0 && !log->fenced) {
         page_write(log);
         return;
     }
     file->busy = false;
+    if (status < 0)
+        log_fence(log, status, ENV_OP_WRITE, 0);
+    if (log->fenced)
+        return;
     file->durable_checkpoint = file->page->checkpoint_generation;
     checkpoint_meta_done(log);
     if (file->wanted)

@@ -29,12 +29,6 @@ static uint32_t zeros_busy(const struct prepare *p)
     return busy;
 }
 
-/* Errors that time or an operator heals, on a file that nothing depends on yet. */
-static bool is_lack_of_space(int status)
-{
-    return status == -ENOSPC || status == -EDQUOT || status == -EMFILE;
-}
-
 /* Gives the slot up. Status 0: the log is closing or fenced; without space it is tried again later;
  * anything else is the device. */
 static void give_up(struct log *log, int status, enum env_op op)
@@ -47,7 +41,7 @@ static void give_up(struct log *log, int status, enum env_op op)
     segment->state = SEGMENT_FREE;
     p->step = PREPARE_IDLE;
     p->wanted = true;
-    if (is_lack_of_space(status)) {
+    if (log_lacks_space(status)) {
         p->no_space = true;
         p->not_before_ns = env_now_mono_ns(log->env) + PREPARE_CHECK_NS;
         counters_add(log->counters, COUNTER_io_errors, 1);
@@ -93,19 +87,15 @@ void prepare_header_done(struct log *log, const struct env_event *event)
 {
     struct prepare *p = &log->prepare;
     struct segment *segment = preparing(log);
+    int status = log_page_written(event->result, &p->stalls);
 
     XD_ASSERT(p->step == PREPARE_HEADER);
-    if (event->result < 0 || p->stalls >= LOG_STALLS_MAX) {
-        give_up(log, event->result < 0 ? event->result : -EIO, ENV_OP_WRITE);
+    if (status < 0 || (status > 0 && log->fenced)) {
+        give_up(log, status < 0 ? status : 0, ENV_OP_WRITE);
         return;
     }
-    if (event->result < (int32_t)SEGMENT_HEADER_BYTES && !log->fenced) {
-        p->stalls++;
+    if (status > 0) {
         header_write(log);
-        return;
-    }
-    if (event->result < (int32_t)SEGMENT_HEADER_BYTES) {
-        give_up(log, 0, ENV_OP_WRITE);
         return;
     }
     p->step = PREPARE_IDLE;
@@ -275,7 +265,7 @@ static void disk_look(struct log *log, uint64_t now_ns)
         p->disk_free_bytes = UINT64_MAX / 2;
         p->disk_total_bytes = UINT64_MAX / 2;
     }
-    p->disk_checked_ns = now_ns ? now_ns : 1;
+    p->disk_checked_ns = now_ns | 1u; /* 0 = never */
 }
 
 /* True when a file may be made without coming near the end of the disk. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The sequence of recovery. What is decided elsewhere: what a block must continue (point.c), what a
- * bad one means (verdict.c), which files are the log (folder.c), which checkpoint counts
- * (checkpoint_load.c), what ends recovery (finish.c).
+ * bad one means (verdict.c), which files are the log (folder.c), which meta and which checkpoint
+ * count (meta_load.c, checkpoint_load.c), what ends recovery (finish.c).
  *
  * Nothing is written here; a start that stops leaves the folder as it was, but for copies in
  * quarantine/.
@@ -14,6 +14,7 @@
 #include "broker/log/finish.h"
 #include "broker/log/folder.h"
 #include "broker/log/local.h"
+#include "broker/log/meta_load.h"
 #include "broker/log/page.h"
 #include "wire/checksum.h"
 #include "wire/status.h"
@@ -44,116 +45,29 @@ void recover_news(struct recover *recover, enum log_news_kind kind, uint64_t a, 
 
 /* ---- open ------------------------------------------------------------------------------------ */
 
-/* A meta for an empty folder: finish.c writes it with the first epoch. */
-static void make_meta(struct recover *recover)
-{
-    const struct recover_options *options = &recover->options;
-    struct meta *meta = &recover->meta;
-    XD_ASSERT(recover->meta.generation == 0 && !recover->created);
-    memset(meta, 0, sizeof(*meta));
-    uint64_t uuid[2] = {env_rand64(options->env), env_rand64(options->env)};
-    memcpy(meta->log_uuid, uuid, sizeof(meta->log_uuid));
-    meta->shard = options->shard;
-    meta->shard_count = options->shard_count;
-    meta->segment_bytes = options->segment_bytes;
-    meta->term = 1;
-    recover->created = true;
-}
-
-/* The chosen slot of an existing meta file. 1 when it was taken, 0 when no slot is whole. */
-static int read_meta(struct recover *recover, const char **ret_what, char *why)
-{
-    struct env *env = recover->options.env;
-    env_file file;
-    int status = env_file_open(env, FOLDER_META, 0, &file);
-    if (status < 0) {
-        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "meta: %s; check the file's permissions",
-                       xd_status_text(status));
-        return status;
-    }
-    XD_ASSERT(recover->meta_file < 0);
-    recover->meta_file = file;
-    uint32_t bad;
-    int error;
-    uint8_t *memory = recover->options.scan_memory;
-    status = blocking_read_pages(env, file, memory, META_SLOTS * META_SLOT_BYTES, 0, &bad, &error);
-    if (status < 0) {
-        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "meta: reading failed; check the device");
-        return status;
-    }
-    const struct meta *slots = (const struct meta *)(const void *)memory;
-    int slot = meta_choose(slots, ret_what);
-    if (slot == XD_FORMAT_UNKNOWN) {
-        (void)snprintf(why, XD_DETAIL_BYTES_MAX, "meta: %s; start the release that wrote it",
-                       *ret_what);
-        return slot;
-    }
-    if (slot < 0) {
-        *ret_what = bad > 0 ? "it cannot be read" : *ret_what;
-        return 0;
-    }
-    recover->meta = slots[slot];
-    if (meta_damaged(slots, slot) != NULL) /* finish.c writes this slot first, then the other */
-        recover_news(recover, LOG_NEWS_META_SLOT_DAMAGED, 1u - (uint32_t)slot,
-                     recover->meta.generation, 0);
-    return 1;
-}
-
-/* What the folder was made for must be what the options say. */
-static int check_options(const struct recover *recover, char *why)
-{
-    const struct meta *meta = &recover->meta;
-    const struct recover_options *options = &recover->options;
-    if (meta->shard != options->shard) {
-        (void)snprintf(
-            why, XD_DETAIL_BYTES_MAX,
-            "meta: the folder belongs to shard %u, not %u; put the folders back in place",
-            meta->shard, options->shard);
-        return XD_LOG_FOREIGN;
-    }
-    if (meta->shard_count != options->shard_count) {
-        (void)snprintf(
-            why, XD_DETAIL_BYTES_MAX,
-            "meta: the data folder was made with %u shards, the options say %u; the count "
-            "cannot be changed, set it back",
-            meta->shard_count, options->shard_count);
-        return XD_OPTION_INVALID;
-    }
-    if (meta->segment_bytes != options->segment_bytes) {
-        (void)snprintf(why, XD_DETAIL_BYTES_MAX,
-                       "meta: the log was made with segment_bytes %" PRIu64
-                       ", the options say %" PRIu64 "; set it back",
-                       meta->segment_bytes, options->segment_bytes);
-        return XD_OPTION_INVALID;
-    }
-    return 0;
-}
-
-/* Meta from the folder, or a new one when nothing was ever written there. */
 static int open_meta(struct recover *recover, const struct folder *folder, char *why)
 {
-    const char *what = "the file is missing";
-    if (folder->meta) {
-        int taken = read_meta(recover, &what, why);
-        if (taken < 0)
-            return taken;
-        if (taken > 0)
-            return check_options(recover, why);
-    }
-    if (folder->slot_count == 0 && !folder->checkpoints) {
-        make_meta(recover); /* also after a crash while the folder was being made */
-        return 0;
-    }
-    (void)snprintf(why, XD_DETAIL_BYTES_MAX,
-                   "meta: %s, but the folder holds a log; restore meta from a copy of the folder",
-                   what);
-    return XD_LOG_CORRUPT;
+    const struct recover_options *options = &recover->options;
+    const struct meta_expected expected = {.segment_bytes = options->segment_bytes,
+                                           .shard = options->shard,
+                                           .shard_count = options->shard_count};
+    struct meta_loaded loaded;
+    int status = meta_load(options->env, folder, &expected, options->scan_memory, &loaded, why);
+    if (status < 0)
+        return status;
+    recover->meta = loaded.meta;
+    recover->meta_file = loaded.file;
+    recover->created = loaded.created;
+    if (loaded.other_damaged) /* finish.c writes this slot first, then the other */
+        recover_news(recover, LOG_NEWS_META_SLOT_DAMAGED, loaded.other_number,
+                     recover->meta.generation, 0);
+    return 0;
 }
 
 static int open_checkpoint(struct recover *recover, char *why)
 {
     const struct recover_options *options = &recover->options;
-    XD_ASSERT(recover->meta.segment_bytes == options->segment_bytes); /* check_options */
+    XD_ASSERT(recover->meta.segment_bytes == options->segment_bytes); /* meta_load */
     XD_ASSERT(recover->meta.shard == options->shard);
     recover->point = point_first(recover->meta.segment_bytes);
     if (recover->meta.checkpoint_generation == 0)

@@ -4,6 +4,7 @@
  */
 #include "broker/log/selftest.h"
 
+#include "broker/log/blocking.h"
 #include "wire/xassert.h"
 
 #include <errno.h>
@@ -12,13 +13,10 @@
 static int wait_result(struct env *env, uint64_t token)
 {
     struct env_event event;
-    int n;
+    int status = blocking_wait(env, &event);
 
-    do {
-        n = env_wait(env, &event, 1, UINT64_MAX);
-        if (n < 0)
-            return n;
-    } while (n == 0);
+    if (status < 0)
+        return status;
     XD_ASSERT(event.token == token);
     return event.result;
 }

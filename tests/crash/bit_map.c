@@ -261,19 +261,6 @@ static void cut_block(struct bit_map *map, uint32_t number)
              row->at + BLOCK_HEADER_BYTES + block->payload_bytes, row->at + row->bytes);
 }
 
-/* State and local part, each with zeros behind it up to the next page, which nothing covers. */
-static void cut_body(struct bit_map *map, uint32_t file, const struct checkpoint_header *header)
-{
-    uint64_t state_end = BIT_PAGE + header->state_bytes;
-    uint64_t local_at = BIT_PAGE + checkpoint_local_at(header->state_bytes);
-    uint64_t local_end = local_at + header->local_bytes;
-    uint64_t end = BIT_PAGE + checkpoint_body_bytes(header->state_bytes, header->local_bytes);
-    add_area(map, file, BIT_NONE, BIT_CHECKPOINT_STATE, BIT_PAGE, state_end);
-    add_area(map, file, BIT_NONE, BIT_FREE, state_end, local_at);
-    add_area(map, file, BIT_NONE, BIT_CHECKPOINT_STATE, local_at, local_end);
-    add_area(map, file, BIT_NONE, BIT_FREE, local_end, end);
-}
-
 static void cut_file(struct bit_map *map, uint32_t number)
 {
     const struct bit_file *file = &map->files[number];
@@ -294,7 +281,7 @@ static void cut_file(struct bit_map *map, uint32_t number)
         at += checkpoint_body_bytes(header.state_bytes, header.local_bytes);
         XD_ASSERT(at <= end);
         add_area(map, number, BIT_NONE, BIT_CHECKPOINT_HEADER, 0, BIT_PAGE);
-        cut_body(map, number, &header);
+        add_area(map, number, BIT_NONE, BIT_CHECKPOINT_STATE, BIT_PAGE, at);
         add_area(map, number, BIT_NONE, BIT_FREE, at, end);
         break;
     case BIT_FILE_META:

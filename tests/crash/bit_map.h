@@ -29,9 +29,9 @@ enum bit_class {
     BIT_PADDING, /* between the batches of a block, and behind them */
     BIT_SEAL,
     BIT_MARK,
-    BIT_FREE, /* of wal files and checkpoints: behind what counts, and padding of a checkpoint */
+    BIT_FREE, /* of wal files and checkpoints: behind what counts */
     BIT_CHECKPOINT_HEADER,
-    BIT_CHECKPOINT_STATE,
+    BIT_CHECKPOINT_STATE, /* and local part, each with the padding behind it */
     BIT_META,
     BIT_QUARANTINE_COPY,
     BIT_QUARANTINE_TEXT,

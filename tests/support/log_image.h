@@ -15,6 +15,7 @@
 
 #include "broker/log/blocking.h"
 #include "broker/log/block.h"
+#include "broker/log/checkpoint_format.h"
 #include "broker/log/meta.h"
 #include "broker/log/point.h"
 #include "broker/log/segment.h"
@@ -208,6 +209,41 @@ static inline void image_meta(struct image *image)
     }
     cr_assert_eq(blocking_sync(image->env, file), 0);
     env_file_close(image->env, file);
+}
+
+/* Writes the checkpoint of a generation as of the image's point; state and local part are filled
+ * with the generation. Returns the hash that meta must name. */
+static inline uint64_t image_checkpoint(struct image *image, uint64_t generation,
+                                        uint64_t state_bytes, uint64_t local_bytes)
+{
+    struct checkpoint_header *header = (struct checkpoint_header *)(void *)image->memory;
+    uint8_t *body = image->memory + CHECKPOINT_HEADER_BYTES;
+    const uint64_t bytes = checkpoint_body_bytes(state_bytes, local_bytes);
+    cr_assert_leq(CHECKPOINT_HEADER_BYTES + bytes, XD_BLOCK_BYTES_MAX);
+    memset(body, (int)generation, bytes);
+    *header = (struct checkpoint_header){.generation = generation,
+                                         .shard = IMAGE_SHARD,
+                                         .epoch = IMAGE_EPOCH,
+                                         .position = image->point.position,
+                                         .index = image->point.index - 1,
+                                         .term = 1,
+                                         .chain = image->point.chain,
+                                         .block_sequence = image->point.sequence - 1,
+                                         .state_bytes = state_bytes,
+                                         .local_bytes = local_bytes,
+                                         .segment_bytes = IMAGE_SEGMENT_BYTES};
+    memcpy(header->log_uuid, image->meta.log_uuid, sizeof(header->log_uuid));
+    checkpoint_seal(header, body);
+    char name[ENV_NAME_BYTES_MAX];
+    checkpoint_name(generation, name);
+    env_file file;
+    cr_assert_eq(env_file_open(image->env, name, ENV_OPEN_CREATE, &file), 0);
+    cr_assert_eq(
+        blocking_write(image->env, file, header, (uint32_t)(CHECKPOINT_HEADER_BYTES + bytes), 0),
+        0);
+    cr_assert_eq(env_dir_sync(image->env, ""), 0);
+    env_file_close(image->env, file);
+    return header->xxh3;
 }
 
 static inline void image_end(struct image *image)

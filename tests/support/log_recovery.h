@@ -51,11 +51,10 @@ struct recovery {
     char why[XD_DETAIL_BYTES_MAX];
 };
 
-/* Opens; the memory lives until the process ends. */
-static inline int recovery_open(struct sim *sim, struct recovery *run)
+/* Opens in a process that has started; the memory lives until it ends. */
+static inline int recovery_open_in(struct env *env, struct recovery *run)
 {
     memset(run, 0, sizeof(*run));
-    struct env *env = env_sim_process(sim, NULL);
     run->table = (struct segment_table){.slots = run->slots, .slot_max = RECOVERY_SLOT_MAX};
     struct recover_options options = {.env = env,
                                       .table = &run->table,
@@ -68,6 +67,11 @@ static inline int recovery_open(struct sim *sim, struct recovery *run)
                                       .shard_count = IMAGE_SHARD_COUNT};
     run->status = recover_open(&run->recover, &options, run->why);
     return run->status;
+}
+
+static inline int recovery_open(struct sim *sim, struct recovery *run)
+{
+    return recovery_open_in(env_sim_process(sim, NULL), run);
 }
 
 static inline int recovery_scan(struct recovery *run)
@@ -88,13 +92,18 @@ static inline int recovery_scan(struct recovery *run)
 }
 
 /* A whole recovery. The process stays until recovery_end. */
-static inline int recovery_run(struct sim *sim, struct recovery *run)
+static inline int recovery_run_in(struct env *env, struct recovery *run)
 {
-    if (recovery_open(sim, run) == 0 && recovery_scan(run) == 0)
+    if (recovery_open_in(env, run) == 0 && recovery_scan(run) == 0)
         run->status = recover_end(&run->recover, run->why);
     if (run->status < 0)
         recover_close(&run->recover);
     return run->status;
+}
+
+static inline int recovery_run(struct sim *sim, struct recovery *run)
+{
+    return recovery_run_in(env_sim_process(sim, NULL), run);
 }
 
 static inline void recovery_end(struct sim *sim)
@@ -144,6 +153,20 @@ static inline uint32_t recovery_files(const struct sim *sim, const char *prefix)
     for (uint32_t i = 0; sim_disk_name(sim, i, name) == 0; i++)
         count += strncmp(name, prefix, strlen(prefix)) == 0;
     return count;
+}
+
+/* Recovery must stop, change nothing but quarantine/, and say `text`. */
+static inline void recovery_expect_stop(struct sim *sim, struct recovery *run, const char *text)
+{
+    uint64_t wal = recovery_hash(sim, "wal."), meta = recovery_hash(sim, "meta");
+    cr_assert_eq(recovery_run(sim, run), XD_LOG_CORRUPT);
+    cr_assert_not_null(strstr(run->why, text), "%s", run->why);
+    const struct log_news *news = recovery_news(run, LOG_NEWS_CORRUPT);
+    cr_assert_not_null(news);
+    cr_assert_eq(news->a, run->recover.point.position);
+    recovery_end(sim);
+    cr_assert_eq(recovery_hash(sim, "wal."), wal, "nothing is cut");
+    cr_assert_eq(recovery_hash(sim, "meta"), meta, "no epoch is raised");
 }
 
 /* Overwrites durable bytes at a log position of slot `slot` with zeros. */

@@ -150,6 +150,7 @@ Test(log_append, throttles_when_too_much_is_not_durable)
     begin(&run, 1);
     run.options.undurable_bytes_max = 3u << 20;
     opened(&run);
+    cr_assert_str_eq(log_throttle_reason(run.log), "", "nothing was refused yet");
     append_until_refused(&run, 60000, XD_THROTTLED);
     cr_assert_str_eq(log_throttle_reason(run.log), "too many bytes are not durable yet");
     cr_assert_leq(run.batch_count * 60000, 3u << 20);
@@ -284,6 +285,67 @@ Test(log_append, refuses_when_closing)
     opened(&run);
     log_close_begin(run.log);
     cr_assert_eq(log_reserve(run.log, 500, &memory), XD_SHUTTING_DOWN);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* Fills the active segment until only the page of its SEAL is left. The last batch has the largest
+ * bitmap, because a place is kept for one. */
+static void fill_to_the_seal(struct run *run)
+{
+    for (;;) {
+        uint64_t at = segment_at_of(&run->log->table, run->log->append.position);
+        uint64_t room = SEGMENT_BYTES_MIN - 4096 - at;
+
+        if (room == 0)
+            return;
+        if (room > 1000000)
+            run_append_wait(run, 0, 900000);
+        else
+            cr_assert_eq(run_append_suppressed(run, 0, (uint32_t)(room - 128 - 8192), 65535, 1), 0);
+        run_settle(run);
+    }
+}
+
+/* Data that comes to rest right before the SEAL gets its MARK in the next segment. */
+Test(log_append, marks_in_the_next_segment_when_this_one_is_full)
+{
+    struct run run;
+
+    begin(&run, 1);
+    opened(&run);
+    uint64_t rolled = run.counters.v[COUNTER_segments_rolled];
+    fill_to_the_seal(&run);
+    cr_assert_eq(run.counters.v[COUNTER_segments_rolled], rolled);
+    run_idle(&run, 300000000);
+    cr_assert_eq(run.counters.v[COUNTER_marks_written], 1);
+    cr_assert_eq(run.counters.v[COUNTER_segments_rolled], rolled + 1);
+    run_close(&run);
+    opened(&run);
+    run_check(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* Without a READY segment there is no place for that MARK: the log rests without one, closes all
+ * the same, and meta names the end. */
+Test(log_append, closes_without_a_mark_when_there_is_no_place_for_it)
+{
+    struct run run;
+
+    begin(&run, 1);
+    opened(&run);
+    run.log->prepare.slot_limit = 2; /* as when retention waits for a checkpoint */
+    fill_to_the_seal(&run);
+    run_append_wait(&run, 0, 900000);
+    fill_to_the_seal(&run);
+    cr_assert_eq(run_append(&run, 0, 900000), XD_THROTTLED);
+    uint64_t marks = run.counters.v[COUNTER_marks_written];
+    run_idle(&run, 1000000000);
+    cr_assert_eq(run.counters.v[COUNTER_marks_written], marks);
+    run_close(&run);
+    opened(&run);
+    run_check(&run);
     run_close(&run);
     run_end(&run);
 }

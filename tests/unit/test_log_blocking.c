@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/log/blocking.h"
+#include "tests/support/env_bent.h"
 #include "tests/support/log_recovery.h"
 
 #define FILE_BYTES (64u * 1024u)
@@ -121,5 +122,74 @@ Test(log_blocking, ends_with_the_engine)
     cr_assert_eq(blocking_read_pages(env, file, memory, FILE_BYTES, 0, &bad, &error), -ESHUTDOWN);
     cr_assert_eq(blocking_write(env, file, memory, 4096, 0), -ESHUTDOWN);
     cr_assert_eq(blocking_sync(env, file), -ESHUTDOWN);
+    sim_close(sim);
+}
+
+/* Answers without a whole page come to an end: a read has what it got and zeros, a write has
+ * failed.
+ */
+Test(log_blocking, gives_up_what_makes_no_progress)
+{
+    struct sim *sim = recovery_world(6);
+    env_file file;
+    uint8_t *memory;
+    struct env *env = make_file(sim, &file, &memory);
+    sim_inject(sim, SIM_OP_READ, NULL, 1, 4096);
+    for (uint32_t i = 2; i <= 9; i++)
+        sim_inject(sim, SIM_OP_READ, NULL, i, 512);
+    cr_assert_eq(blocking_read(env, file, memory, 8192, 0), 0);
+    cr_assert_eq(sim_inject_pending(sim), 0);
+    cr_assert_eq(memory[4095], 1);
+    cr_assert_eq(memory[4096], 0);
+    for (uint32_t i = 1; i <= 8; i++)
+        sim_inject(sim, SIM_OP_WRITE, NULL, i, 512);
+    cr_assert_eq(blocking_write(env, file, memory, 8192, 0), -EIO);
+    cr_assert_eq(sim_inject_pending(sim), 0);
+    sim_close(sim);
+}
+
+/* An event of an operation that somebody else has left behind is not taken for the answer. */
+Test(log_blocking, passes_over_strange_events)
+{
+    struct sim *sim = recovery_world(7);
+    env_file file;
+    uint8_t *memory;
+    struct env *env = env_bend(make_file(sim, &file, &memory));
+    bent.stray_token = env_token(ENV_OWNER_LOG, BLOCKING_SCAN, 3);
+    cr_assert_eq(blocking_read(env, file, memory, FILE_BYTES, 0), 0);
+    cr_assert_eq(memory[FILE_BYTES - 1], 16);
+    sim_close(sim);
+}
+
+/* Waits that bring nothing are repeated, but not for ever: an operation may have been lost. */
+Test(log_blocking, does_not_wait_for_ever)
+{
+    struct sim *sim = recovery_world(8);
+    env_file file;
+    uint8_t *memory;
+    struct env *env = env_bend(make_file(sim, &file, &memory));
+    bent.waits_empty = 63;
+    cr_assert_eq(blocking_read(env, file, memory, 4096, 0), 0);
+    cr_assert_eq(memory[0], 1);
+    bent.waits_empty = 64;
+    cr_assert_eq(blocking_read(env, file, memory, 4096, 0), -EIO);
+    sim_close(sim);
+}
+
+/* The engine breaks between the pages of a file that is read one by one. */
+Test(log_blocking, ends_with_the_engine_between_bad_pages)
+{
+    struct sim *sim = recovery_world(9);
+    env_file file;
+    uint8_t *memory;
+    struct env *env = env_bend(make_file(sim, &file, &memory));
+    uint32_t bad = 77;
+    int error = 77;
+    sim_inject(sim, SIM_OP_READ, NULL, 1, -EIO);
+    bent.wait_breaks = 4;
+    cr_assert_eq(blocking_read_pages(env, file, memory, FILE_BYTES, 0, &bad, &error), -EBADF);
+    cr_assert_eq(bad, 77, "outputs stay as they were");
+    cr_assert_eq(error, 77);
+    cr_assert_eq(blocking_read(env, file, memory, 4096, 0), -EBADF);
     sim_close(sim);
 }

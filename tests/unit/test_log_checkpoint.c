@@ -282,16 +282,23 @@ Test(log_checkpoint, comes_first_after_a_start_with_too_long_a_tail)
     run_end(&run);
 }
 
-/* Without space a checkpoint is given up and another one taken later; the log goes on. */
+/* Without space, quota or a file handle a checkpoint is given up and another one taken later; the
+ * log goes on. */
 Test(log_checkpoint, is_given_up_without_space)
 {
-    const enum sim_op ops[] = {SIM_OP_WRITE, SIM_OP_SYNC};
+    static const struct {
+        enum sim_op op; /* */
+        int status;     /* */
+    } rows[] = {{SIM_OP_FILE_OPEN, -EMFILE},
+                {SIM_OP_WRITE, -ENOSPC},
+                {SIM_OP_WRITE, -EDQUOT},
+                {SIM_OP_SYNC, -ENOSPC}};
 
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct run run;
 
         opened(&run, 1);
-        sim_inject(run.sim, ops[i], "checkpoint.", 1, -ENOSPC);
+        sim_inject(run.sim, rows[i].op, "checkpoint.", 1, rows[i].status);
         run_fill(&run, 4u << 20, 100000);
         cr_assert_eq(sim_inject_pending(run.sim), 0);
         cr_assert_eq(log_fenced(run.log), 0);
@@ -413,5 +420,68 @@ Test(log_checkpoint, flushes_the_folder_again_after_enospc)
     cr_assert_geq(run.log->checkpoint.generation, 1);
     run_check(&run);
     run_close(&run);
+    run_end(&run);
+}
+
+/* Body or header that stay short again and again are the device's failure. */
+Test(log_checkpoint, gives_up_writes_that_stay_short)
+{
+    for (uint64_t first = 1; first <= 2; first++) { /* the body, the header */
+        struct run run;
+
+        opened(&run, 1);
+        for (uint32_t i = 0; i < LOG_STALLS_MAX; i++)
+            sim_inject(run.sim, SIM_OP_WRITE, "checkpoint.", first + i, 512);
+        for (uint32_t i = 0; i < 200 && !log_fenced(run.log); i++) {
+            (void)run_append(&run, 0, 100000);
+            cr_assert(run_turn_within(&run, 2000000));
+        }
+        cr_assert_eq(sim_inject_pending(run.sim), 0);
+        cr_assert_eq(log_fenced(run.log), -EIO);
+        cr_assert_eq(run.log->checkpoint.generation, 0);
+        run_close(&run);
+        cr_assert_eq(run_open(&run), 0, "%s", run.why);
+        run_check(&run);
+        run_close(&run);
+        run_end(&run);
+    }
+}
+
+#define LARGE_BYTES (2u * CHECKPOINT_WRITE_BYTES + 70000u) /* a state of three writes */
+
+/* A state of several writes is on disk as it was given, also when they go short. */
+Test(log_checkpoint, writes_a_large_state_in_pieces)
+{
+    struct run run;
+    static struct checkpoint_header header;
+    const char *why;
+    uint64_t bytes_max;
+
+    opened(&run, 1);
+    run_close(&run);
+    run.options.checkpoint_bytes_max = LARGE_BYTES;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run.checkpoints = false;
+    run_fill(&run, 3u << 20, 100000);
+    cr_assert(log_checkpoint_due(run.log));
+    uint8_t *state = log_checkpoint_begin(run.log, &bytes_max);
+    cr_assert_geq(bytes_max, LARGE_BYTES);
+    for (uint64_t i = 0; i < LARGE_BYTES; i++)
+        state[i] = (uint8_t)(i * 11 >> 2);
+    sim_inject(run.sim, SIM_OP_WRITE, "checkpoint.", 2, 8192 + 512);
+    log_checkpoint_commit(run.log, LARGE_BYTES);
+    run_idle(&run, 100000000);
+    cr_assert_eq(run.log->checkpoint.generation, 1);
+    cr_assert_eq(sim_disk_peek(run.sim, "checkpoint.1", 0, &header, sizeof(header)),
+                 sizeof(header));
+    uint64_t bytes = checkpoint_body_bytes(header.state_bytes, header.local_bytes);
+    uint8_t *body = malloc(bytes);
+    cr_assert_eq(sim_disk_peek(run.sim, "checkpoint.1", CHECKPOINT_HEADER_BYTES, body, bytes),
+                 (int64_t)bytes);
+    cr_assert_eq(checkpoint_check_body(&header, body, &why), 0);
+    for (uint64_t i = 0; i < LARGE_BYTES; i++)
+        cr_assert_eq(body[i], (uint8_t)(i * 11 >> 2));
+    free(body);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
     run_end(&run);
 }

@@ -3,11 +3,13 @@
  * Checkpoint headers and bodies.
  */
 #include <criterion/criterion.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "broker/io/env.h"
 #include "broker/log/checkpoint_format.h"
 #include "broker/log/page.h"
+#include "broker/log/segment.h"
 #include "tests/support/fenced.h"
 #include "wire/bytes.h"
 #include "wire/status.h"
@@ -53,7 +55,7 @@ Test(log_checkpoint_format, lays_the_body_out_in_pages)
     cr_assert(xd_bytes_zero(body + 8192 + LOCAL_BYTES, 4096 - LOCAL_BYTES));
 }
 
-/* Every flipped bit of header, state and local part is found; padding holds nothing. */
+/* Every flipped bit of header, state, local part and of the padding behind each is found. */
 Test(log_checkpoint_format, finds_every_flipped_bit)
 {
     const char *why;
@@ -65,13 +67,28 @@ Test(log_checkpoint_format, finds_every_flipped_bit)
                      "bit %u", bit);
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
+    cr_assert_eq(checkpoint_check_body(&header, body, &why), 0);
     for (uint32_t byte = 0; byte < sizeof(body); byte++) {
-        bool used = byte < STATE_BYTES || (byte >= 8192 && byte < 8192 + LOCAL_BYTES);
         body[byte] ^= 0x20;
-        cr_assert_eq(checkpoint_check_body(&header, body, &why), used ? XD_CHECKPOINT_CORRUPT : 0,
-                     "byte %u", byte);
+        cr_assert_eq(checkpoint_check_body(&header, body, &why), XD_CHECKPOINT_CORRUPT, "byte %u",
+                     byte);
         body[byte] ^= 0x20;
     }
+}
+
+/* Parts that end with a page have no padding; what lies behind the body is not looked at. */
+Test(log_checkpoint_format, checks_no_byte_behind_the_body)
+{
+    const char *why;
+    make();
+    header.state_bytes = 4096;
+    header.local_bytes = 4096;
+    checkpoint_seal(&header, body);
+    body[2 * 4096] = 1;
+    cr_assert_eq(checkpoint_check_body(&header, body, &why), 0);
+    body[2 * 4096 - 1] ^= 1;
+    cr_assert_eq(checkpoint_check_body(&header, body, &why), XD_CHECKPOINT_CORRUPT);
+    cr_assert_str_eq(why, "the checksum of the local part does not match");
 }
 
 /* A checkpoint belongs to one log and shard. */
@@ -98,18 +115,38 @@ Test(log_checkpoint_format, newer_release_stops)
     cr_assert_eq(checkpoint_check_header(&header, uuid, 2, &why), XD_FORMAT_UNKNOWN);
 }
 
-/* Sizes from the file are bounded before anything is computed from them. */
-Test(log_checkpoint_format, bounds_sizes)
+/* Fields that no writer leaves are refused although the hash is right, each with its reason; sizes
+ * are bounded before anything is computed from them. */
+Test(log_checkpoint_format, rules_hold_under_a_valid_hash)
 {
-    const char *why;
-    make();
-    header.state_bytes = UINT64_MAX - 100;
-    page_seal(&header, CHECKPOINT_MAGIC, CHECKPOINT_VERSION);
-    cr_assert_eq(checkpoint_check_header(&header, uuid, 2, &why), XD_CHECKPOINT_CORRUPT);
-    make();
-    header.position = 4096;
-    page_seal(&header, CHECKPOINT_MAGIC, CHECKPOINT_VERSION);
-    cr_assert_eq(checkpoint_check_header(&header, uuid, 2, &why), XD_CHECKPOINT_CORRUPT);
+#define FIELD(name) offsetof(struct checkpoint_header, name), sizeof(header.name)
+    static const struct {
+        size_t at;       /* of the field */
+        size_t bytes;    /* */
+        uint64_t value;  /* that no writer leaves */
+        const char *why; /* a part of what is said */
+    } rows[] = {
+        {FIELD(generation), 0, "generation or epoch 0"},
+        {FIELD(epoch), 0, "generation or epoch 0"},
+        {FIELD(segment_bytes), SEGMENT_BYTES_MIN - 4096, "segment_bytes"},
+        {FIELD(segment_bytes), SEGMENT_BYTES_MAX + 4096, "segment_bytes"},
+        {FIELD(position), 4096, "position"},
+        {FIELD(position), 3ull * (4u << 20) + 512, "position"},
+        {FIELD(state_bytes), UINT64_MAX - 100, "larger than any checkpoint"},
+        {FIELD(local_bytes), (1ull << 40) + 1, "larger than any checkpoint"},
+        {FIELD(reserved0), 1, "reserved"},
+        {offsetof(struct checkpoint_header, reserved1) + 3951, 1, 1, "reserved"},
+    };
+#undef FIELD
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *why = "";
+        make();
+        memcpy((uint8_t *)&header + rows[i].at, &rows[i].value, rows[i].bytes);
+        page_seal(&header, CHECKPOINT_MAGIC, CHECKPOINT_VERSION);
+        cr_assert_eq(checkpoint_check_header(&header, uuid, 2, &why), XD_CHECKPOINT_CORRUPT,
+                     "row %zu", i);
+        cr_assert_not_null(strstr(why, rows[i].why), "row %zu: %s", i, why);
+    }
 }
 
 /* Generations alternate between two files. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/log/checkpoint_load.h"
+#include "tests/support/env_bent.h"
 #include "tests/support/log_recovery.h"
 
 #define STATE_BYTES 5000u
@@ -14,34 +15,9 @@
 
 static struct recovery run;
 
-/* Writes the checkpoint of a generation as of the image's point; state and local part are filled
- * with the generation. */
 static uint64_t write_checkpoint(struct image *image, uint64_t generation)
 {
-    struct checkpoint_header *header = (struct checkpoint_header *)(void *)image->memory;
-    uint8_t *body = image->memory + CHECKPOINT_HEADER_BYTES;
-    memset(body, (int)generation, 3 * 4096);
-    *header = (struct checkpoint_header){.generation = generation,
-                                         .shard = IMAGE_SHARD,
-                                         .epoch = IMAGE_EPOCH,
-                                         .position = image->point.position,
-                                         .index = image->point.index - 1,
-                                         .term = 1,
-                                         .chain = image->point.chain,
-                                         .block_sequence = image->point.sequence - 1,
-                                         .state_bytes = STATE_BYTES,
-                                         .local_bytes = LOCAL_BYTES,
-                                         .segment_bytes = IMAGE_SEGMENT_BYTES};
-    memcpy(header->log_uuid, image->meta.log_uuid, sizeof(header->log_uuid));
-    checkpoint_seal(header, body);
-    char name[ENV_NAME_BYTES_MAX];
-    checkpoint_name(generation, name);
-    env_file file;
-    cr_assert_eq(env_file_open(image->env, name, ENV_OPEN_CREATE, &file), 0);
-    cr_assert_eq(blocking_write(image->env, file, header, 4 * 4096, 0), 0);
-    cr_assert_eq(env_dir_sync(image->env, ""), 0);
-    env_file_close(image->env, file);
-    return header->xxh3;
+    return image_checkpoint(image, generation, STATE_BYTES, LOCAL_BYTES);
 }
 
 /* Blocks 1..9 with checkpoints of generations 4 and 5 behind blocks 3 and 6; meta names 5. With
@@ -235,5 +211,88 @@ Test(log_checkpoint_load, checkpoint_that_cannot_be_of_this_log_falls_back)
     (void)recovery_run(copy, &run);
     expect_loaded(4, 7, true);
     sim_close(copy);
+    sim_close(sim);
+}
+
+/* A body that cannot be opened or read is passed over like a damaged one; when the other file is
+ * damaged too, the text says what stood in the way. */
+Test(log_checkpoint_load, body_that_cannot_be_read_falls_back)
+{
+    struct sim *sim = make(13, false);
+    struct sim *copy = recovery_world(14);
+    for (uint32_t unreadable = 0; unreadable < 2; unreadable++) {
+        for (uint32_t damaged = 0; damaged < 2; damaged++) {
+            sim_disk_copy(copy, sim);
+            if (damaged)
+                sim_disk_flip(copy, "checkpoint.0", 10, 0);
+            if (!unreadable)
+                sim_inject(copy, SIM_OP_FILE_OPEN, "checkpoint.1", 2, -EMFILE);
+            for (uint32_t i = 2; i <= 4 && unreadable; i++) /* the whole, again, its first page */
+                sim_inject(copy, SIM_OP_READ, "checkpoint.1", i, -EIO);
+            (void)recovery_run(copy, &run);
+            cr_assert_eq(sim_inject_pending(copy), 0);
+            if (!damaged)
+                expect_loaded(4, 7, true);
+            else
+                cr_assert_eq(run.status, XD_CHECKPOINT_CORRUPT);
+            if (damaged)
+                cr_assert_not_null(strstr(run.why, unreadable ? "a part of the body cannot be read"
+                                                              : "the file cannot be opened"),
+                                   "%s", run.why);
+            recovery_end(copy);
+        }
+    }
+    sim_close(copy);
+    sim_close(sim);
+}
+
+#define LARGE_BYTES (3u * SCAN_READ_BYTES + 5000u) /* a state of four reads */
+
+/* A body of several reads comes whole, wherever its parts end; an engine that breaks at any of them
+ * ends the load and leaves nothing running. */
+Test(log_checkpoint_load, body_of_several_reads_is_whole)
+{
+    struct sim *sim = recovery_world(15);
+    struct image image;
+    recovery_image(sim, &image);
+    const uint64_t bytes = checkpoint_body_bytes(LARGE_BYTES, LOCAL_BYTES);
+    uint8_t *file_bytes = env_mem_alloc(image.env, CHECKPOINT_HEADER_BYTES + bytes);
+    struct checkpoint_header *header = (struct checkpoint_header *)(void *)file_bytes;
+    for (uint64_t i = 0; i < LARGE_BYTES; i++)
+        file_bytes[CHECKPOINT_HEADER_BYTES + i] = (uint8_t)(i * 7 >> 3);
+    (void)image_checkpoint(&image, 5, 8, 8);
+    memcpy(header, image.memory, sizeof(*header));
+    header->state_bytes = LARGE_BYTES;
+    header->local_bytes = LOCAL_BYTES;
+    checkpoint_seal(header, file_bytes + CHECKPOINT_HEADER_BYTES);
+    env_file file;
+    cr_assert_eq(env_file_open(image.env, "checkpoint.1", 0, &file), 0);
+    cr_assert_eq(
+        blocking_write(image.env, file, file_bytes, (uint32_t)(CHECKPOINT_HEADER_BYTES + bytes), 0),
+        0);
+    env_file_close(image.env, file);
+    image.meta.checkpoint_generation = 5;
+    image.meta.checkpoint_xxh3 = header->xxh3;
+
+    uint8_t *memory = env_mem_alloc(image.env, bytes);
+    uint8_t *scan_memory = env_mem_alloc(image.env, SCAN_BYTES);
+    struct env *env = env_bend(image.env);
+    struct checkpoint_loaded loaded;
+    bool broke = true;
+    for (uint64_t nth = 1; broke; nth++) {
+        memset(memory, 0, bytes);
+        bent.waits = 0;
+        bent.wait_breaks = nth;
+        int status =
+            checkpoint_load(env, &image.meta, memory, bytes, scan_memory, &loaded, run.why);
+        broke = bent_broke();
+        cr_assert_eq(status, broke ? -EBADF : 0, "%s", run.why);
+        bent.wait_breaks = 0;
+        struct env_event events[16];
+        while (broke && env_wait(env, events, 16, env_now_mono_ns(env) + 1000000000) > 0)
+            continue; /* the reads of the broken one */
+    }
+    cr_assert_eq(loaded.header.generation, 5);
+    cr_assert_arr_eq(memory, file_bytes + CHECKPOINT_HEADER_BYTES, bytes);
     sim_close(sim);
 }

@@ -315,3 +315,25 @@ Test(log_extent, survives_a_full_quarantine)
     run_close(&run);
     run_end(&run);
 }
+
+/* A corrupt block that is found again, as by a reader of another of its partitions, is counted and
+ * told once. */
+Test(log_extent, tells_of_a_corrupt_block_once)
+{
+    struct run run;
+    const uint64_t position = SEGMENT_BYTES_MIN + 4096;
+
+    run_begin(&run, 1);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 300000, 60000);
+    for (uint32_t i = 0; i < 3; i++)
+        extent_range_corrupt(run.log, position, 8192, XD_LOG_CORRUPT);
+    extent_range_corrupt(run.log, position + 4096, 4096, XD_LOG_CORRUPT); /* within it */
+    run_news(&run);
+    cr_assert_eq(run.news[LOG_NEWS_CORRUPT], 1);
+    cr_assert_eq(run.counters.v[COUNTER_blocks_corrupt], 1);
+    extent_range_corrupt(run.log, position + 8192, 4096, XD_LOG_CORRUPT);
+    cr_assert_eq(run.counters.v[COUNTER_blocks_corrupt], 2);
+    run_close(&run);
+    run_end(&run);
+}

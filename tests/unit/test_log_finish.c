@@ -256,3 +256,28 @@ Test(log_finish, counts_news_beyond_the_table)
     cr_assert_eq(recover.news_dropped, 3);
     cr_assert_eq(recover.news[RECOVER_NEWS_MAX - 1].a, RECOVER_NEWS_MAX - 1);
 }
+
+/* A file that is shorter than its segment and in which the log has not begun to write is no damage:
+ * its preparation was cut short, so it is made anew. */
+Test(log_finish, short_file_without_a_block_is_made_anew)
+{
+    struct sim *sim = recovery_world(70);
+    struct image image;
+    recovery_image(sim, &image);
+    image_segment(&image, 0, 1);
+    image_data(&image, 6000);
+    image.durable = 1;
+    image_local(&image, BLOCK_SEAL);
+    env_file file;
+    cr_assert_eq(env_file_open(image.env, "wal.01", ENV_OPEN_CREATE, &file), 0);
+    cr_assert_eq(env_file_reserve(image.env, file, IMAGE_SEGMENT_BYTES / 2), 0);
+    cr_assert_eq(env_dir_sync(image.env, ""), 0);
+    image.files[1] = file;
+    image_segment(&image, 1, 2);
+    recovery_image_end(sim, &image);
+    cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
+    cr_assert_eq(run.recover.active, RECOVER_NO_SLOT);
+    cr_assert_eq(run.slots[1].state, SEGMENT_FREE);
+    cr_assert_eq(run.table.next_no, 2);
+    sim_close(sim);
+}

@@ -367,3 +367,46 @@ Test(log_flush, does_not_fill_the_window_with_small_blocks)
     run_close(&run);
     run_end(&run);
 }
+
+/* While a flush is slow, the blocks written behind it grow, so that they do not use the window up:
+ * appending is never refused for their number. */
+Test(log_flush, writes_larger_blocks_as_the_window_narrows)
+{
+    struct run run;
+    uint64_t widest = 0;
+
+    run_begin(&run, 1);
+    run.checkpoints = false;
+    run.options.tail_bytes = 128u << 20;
+    run.options.segment_bytes = 128u << 20;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_idle(&run, 200000000);
+    for (uint32_t i = 0; i < 800; i++) {
+        sim_rates(run.sim)->spike = run.log->append.syncing ? 0 : 65536; /* flushes only */
+        cr_assert_eq(run_append(&run, 0, 60000), 0, "%s", log_throttle_reason(run.log));
+        cr_assert(run_turn_within(&run, 200000));
+        uint64_t blocks = append_undurable_blocks(run.log);
+        widest = blocks > widest ? blocks : widest;
+    }
+    cr_assert_geq(widest, APPEND_WINDOW_BLOCKS * 3 / 4);
+    sim_rates(run.sim)->spike = 0;
+    run_settle(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* A place that was reserved and not used becomes no block. */
+Test(log_flush, writes_nothing_for_a_place_that_was_not_used)
+{
+    struct run run;
+    uint8_t *memory;
+
+    opened(&run, 1, LOG_SYNC_FDATASYNC);
+    cr_assert_eq(log_reserve(run.log, 500, &memory), 0);
+    log_kick(run.log);
+    cr_assert_eq(append_undurable_blocks(run.log), 0);
+    cr_assert_eq(log_last_index(run.log), 0);
+    run_close(&run);
+    cr_assert_eq(run.counters.v[COUNTER_marks_written], 0, "nothing came to rest");
+    run_end(&run);
+}

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/log/folder.h"
+#include "tests/support/env_bent.h"
 #include "tests/support/log_recovery.h"
 
 static struct recovery run;
@@ -223,4 +224,132 @@ Test(log_folder, refuses_more_files_than_slots)
     cr_assert_eq(recovery_run(sim, &run), XD_OPTION_INVALID);
     cr_assert_not_null(strstr(run.why, "wal.08"), "%s", run.why);
     sim_close(sim);
+}
+
+/* Names come in the sequence of their bytes, so "wal.100" before "wal.99": every slot is counted.
+ */
+Test(log_folder, counts_slots_in_any_sequence_of_names)
+{
+    static const char *const names[] = {"wal.100", "wal.99", "wal.101", "wal.07"};
+    struct sim *sim = recovery_world(9);
+    struct env *env = env_sim_process(sim, NULL);
+    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        env_file file;
+        cr_assert_eq(env_file_open(env, names[i], ENV_OPEN_CREATE, &file), 0);
+        env_file_close(env, file);
+    }
+    struct folder folder;
+    char why[XD_DETAIL_BYTES_MAX];
+    cr_assert_eq(folder_list(env, &folder, why), 0);
+    cr_assert_eq(folder.slot_count, 102);
+    cr_assert(folder_bit(folder.present, 99));
+    sim_close(sim);
+}
+
+/* A folder that does not end, or cannot be listed, is not searched for ever or taken for empty. */
+Test(log_folder, refuses_a_folder_that_cannot_be_listed)
+{
+    struct sim *sim = recovery_world(10);
+    struct env *env = env_bend(env_sim_process(sim, NULL));
+    struct folder folder;
+    char why[XD_DETAIL_BYTES_MAX];
+    bent.entries_endless = true;
+    cr_assert_eq(folder_list(env, &folder, why), XD_LOG_FOREIGN);
+    cr_assert_not_null(strstr(why, "more than 65536 entries"), "%s", why);
+    bent.entries_endless = false;
+    sim_kill(sim);
+    cr_assert_eq(folder_list(env, &folder, why), -ESHUTDOWN);
+    cr_assert_not_null(strstr(why, "cannot be listed"), "%s", why);
+    sim_close(sim);
+}
+
+/* A file whose size cannot be known is not used. */
+Test(log_folder, refuses_a_file_without_a_size)
+{
+    struct sim *sim = recovery_world(11);
+    struct image image;
+    recovery_image(sim, &image);
+    make_segments(&image, 2);
+    recovery_image_end(sim, &image);
+    struct env *env = env_bend(env_sim_process(sim, NULL));
+    bent.bytes_status = -EIO;
+    cr_assert_eq(recovery_run_in(env, &run), -EIO);
+    cr_assert_not_null(strstr(run.why, "wal.00"), "%s", run.why);
+    cr_assert_not_null(strstr(run.why, "check the file system"), "%s", run.why);
+    sim_close(sim);
+}
+
+/* A whole header with another segment size than meta's belongs to another time of this folder. */
+Test(log_folder, refuses_a_file_of_another_segment_size)
+{
+    static struct segment_header header;
+    struct sim *sim = recovery_world(12);
+    struct image image;
+    recovery_image(sim, &image);
+    make_segments(&image, 2);
+    recovery_image_end(sim, &image);
+    sim_disk_peek(sim, "wal.01", 0, &header, sizeof(header));
+    header.segment_bytes = 2 * IMAGE_SEGMENT_BYTES;
+    segment_header_seal(&header);
+    sim_disk_patch(sim, "wal.01", 0, &header, sizeof(header));
+    cr_assert_eq(recovery_run(sim, &run), XD_LOG_CORRUPT);
+    cr_assert_not_null(strstr(run.why, "wal.01: its segment_bytes differ"), "%s", run.why);
+    sim_close(sim);
+}
+
+/* Whichever of two twins comes first, the one of the earlier epoch is free, and its place is told
+ * to nobody. */
+Test(log_folder, earlier_epoch_loses_wherever_it_lies)
+{
+    for (uint32_t slot = 2; slot <= 6; slot += 4) {
+        struct sim *sim = recovery_world(13);
+        struct image image;
+        recovery_image(sim, &image);
+        make_segments(&image, 1);
+        image_segment_in(&image, slot, 2, IMAGE_EPOCH - 2);
+        image_segment_in(&image, 4, 2, IMAGE_EPOCH);
+        recovery_image_end(sim, &image);
+        cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
+        cr_assert_eq(run.slots[slot].state, SEGMENT_FREE);
+        cr_assert_eq(run.slots[slot].segment_no, 0);
+        cr_assert_eq(run.slots[4].state, SEGMENT_READY);
+        sim_close(sim);
+    }
+}
+
+/* What a first block says in a file without a header counts only if it can be true: a block of this
+ * place, of an epoch that has been, and of a segment that no other file holds. */
+Test(log_folder, adopts_no_segment_on_a_block_that_cannot_be_its_first)
+{
+    static const struct {
+        uint64_t position; /* that the block says */
+        uint64_t epoch;    /* */
+    } rows[] = {
+        {RECOVER_FIRST_AT, IMAGE_EPOCH},
+        {3 * IMAGE_SEGMENT_BYTES + RECOVER_FIRST_AT, IMAGE_EPOCH + 1},
+        {3 * IMAGE_SEGMENT_BYTES + RECOVER_FIRST_AT + 8192, IMAGE_EPOCH},
+        {2 * IMAGE_SEGMENT_BYTES + RECOVER_FIRST_AT, IMAGE_EPOCH},
+        {3 * IMAGE_SEGMENT_BYTES + RECOVER_FIRST_AT, IMAGE_EPOCH},
+    };
+    const uint32_t rows_max = sizeof(rows) / sizeof(rows[0]);
+    for (uint32_t i = 0; i < rows_max; i++) {
+        struct sim *sim = recovery_world(14);
+        struct image image;
+        recovery_image(sim, &image);
+        make_segments(&image, 2);
+        image_segment(&image, 5, 3);
+        struct block_header *block = image_open_block(&image, BLOCK_MARK);
+        block->epoch = rows[i].epoch;
+        uint64_t segment_no = rows[i].position / IMAGE_SEGMENT_BYTES;
+        struct block_identity identity = point_identity(&image.meta, segment_no, rows[i].epoch);
+        block_seal(block, &identity, rows[i].position);
+        cr_assert_eq(blocking_write(image.env, image.files[5], block, 4096, RECOVER_FIRST_AT), 0);
+        recovery_image_end(sim, &image);
+        recovery_zero(sim, "wal.05", 0, SEGMENT_HEADER_BYTES);
+        cr_assert_eq(recovery_run(sim, &run), 0, "row %u: %s", i, run.why);
+        bool adopted = i == rows_max - 1;
+        cr_assert_eq(run.slots[5].segment_no, adopted ? 3 : 0, "row %u", i);
+        cr_assert_eq(recovery_news(&run, LOG_NEWS_CORRUPT) != NULL, adopted, "row %u", i);
+        sim_close(sim);
+    }
 }

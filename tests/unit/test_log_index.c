@@ -263,6 +263,30 @@ Test(log_index, reaches_every_chunk_in_logarithmic_steps)
     end(&f);
 }
 
+/* An empty partition, and one from which everything was trimmed, holds no offset. */
+Test(log_index, finds_nothing_in_an_empty_partition)
+{
+    struct fixture f;
+    struct index_cursor cursor;
+
+    begin(&f, 8);
+    cr_assert_eq(index_find(&f.index, 2, 0, &cursor), -ENOENT);
+    cr_assert_eq(add(&f, 2, 5, FIRST_POSITION, 100), 0);
+    cr_assert_eq(index_find(&f.index, 2, 4, &cursor), 0);
+    index_trim(&f.index, 2, FIRST_POSITION + 8192);
+    cr_assert_eq(index_find(&f.index, 2, 4, &cursor), -ENOENT);
+    cr_assert_eq(index_seek_time(&f.index, 2, 0), 5);
+    end(&f);
+}
+
+/* Chunks are numbered in 32 bits, with one number for none. */
+Test(log_index, bounds_the_number_of_chunks)
+{
+    cr_assert_eq(index_chunks_max(sizeof(struct index_chunk) - 1), 0);
+    cr_assert_eq(index_chunks_max(3 * sizeof(struct index_chunk) + 1), 3);
+    cr_assert_eq(index_chunks_max(UINT64_MAX), INDEX_NONE - 1);
+}
+
 /* What was saved comes back the same; every partition keeps its bounds, also without entries. */
 Test(log_index, loads_what_it_saved)
 {
@@ -333,7 +357,8 @@ Test(log_index, refuses_malformed_bytes)
     index_save(&f.index, saved);
     struct index_saved *first = (struct index_saved *)(void *)saved;
     struct index_entry *entries = (struct index_entry *)(void *)(saved + sizeof(*first));
-    for (int bend = 0; bend < 8; bend++) {
+    struct index_saved *second = (struct index_saved *)(void *)(entries + 10);
+    for (int bend = 0; bend < 15; bend++) {
         uint8_t *bent = malloc(bytes);
         int expected = XD_CHECKPOINT_CORRUPT;
         uint64_t bent_bytes = bytes;
@@ -357,6 +382,22 @@ Test(log_index, refuses_malformed_bytes)
             first->partition = PARTITIONS;
             expected = XD_OPTION_INVALID;
         }
+        if (bend == 8)
+            second->partition = first->partition;
+        if (bend == 9)
+            first->end_offset = 0;
+        if (bend == 10)
+            first->first_offset = first->end_offset + 1;
+        if (bend == 11) {
+            first->entry_count = 0;
+            bent_bytes = sizeof(*first);
+        }
+        if (bend == 12)
+            entries[0].place &= ~0xfffull;
+        if (bend == 13)
+            entries[0].place |= 0xfffull;
+        if (bend == 14)
+            bent_bytes = (uint64_t)((uint8_t *)second - saved) + sizeof(*second) - 8;
         memcpy(bent, saved, bytes);
         begin(&g, 10);
         cr_assert_eq(index_load(&g.index, bent, bent_bytes, 0), expected, "bend %d", bend);

@@ -134,9 +134,9 @@ Test(log_local, refuses_malformed_bytes)
     }
     struct local_header *header = (struct local_header *)(void *)saved;
     struct local_segment *segments = (struct local_segment *)(void *)(header + 1);
-    for (int bend = 0; bend < 5; bend++) {
+    for (int bend = 0; bend < 7; bend++) {
         struct local_header old_header = *header;
-        struct local_segment old_segment = segments[1];
+        struct local_segment old_segment = segments[1], first = segments[0];
         if (bend == 0)
             header->magic++;
         if (bend == 1)
@@ -147,12 +147,59 @@ Test(log_local, refuses_malformed_bytes)
             segments[1].segment_no++;
         if (bend == 4)
             segments[1].used_bytes = SEGMENT_BYTES_MIN + 1;
+        if (bend == 5)
+            header->segment_count = 0;
+        if (bend == 6)
+            segments[0].segment_no = 0;
         forget(&run);
         cr_assert_eq(local_restore(run.log, saved, bytes, &first_no), XD_CHECKPOINT_CORRUPT,
                      "bend %d", bend);
         *header = old_header;
+        segments[0] = first;
         segments[1] = old_segment;
     }
+    free(saved);
+    run_crash(&run, SIM_CRASH_KEEP_ALL);
+    run_end(&run);
+}
+
+/* The oldest segment listed is told without trusting anything: 0 when the bytes are no list. */
+Test(log_local, tells_the_oldest_segment_listed)
+{
+    struct run run;
+    uint64_t bytes;
+    uint8_t *saved = saved_local(&run, &bytes);
+    struct local_header *header = (struct local_header *)(void *)saved;
+    const uint32_t count = header->segment_count;
+
+    cr_assert_eq(local_first_no(saved, bytes), 1);
+    cr_assert_eq(local_first_no(saved, sizeof(*header) + sizeof(struct local_segment) - 1), 0);
+    header->segment_count = 0;
+    cr_assert_eq(local_first_no(saved, bytes), 0);
+    header->segment_count = count;
+    header->magic++;
+    cr_assert_eq(local_first_no(saved, bytes), 0);
+    free(saved);
+    run_crash(&run, SIM_CRASH_KEEP_ALL);
+    run_end(&run);
+}
+
+/* When no listed segment has a file any more, the index is restored as it was saved: what is
+ * missing is for recovery to say. */
+Test(log_local, restores_the_index_without_any_file)
+{
+    struct run run;
+    uint64_t bytes, first_no;
+    uint8_t *saved = saved_local(&run, &bytes);
+    uint64_t entries = run.log->index.entry_count;
+    uint32_t slots = run.log->table.slot_count;
+
+    forget(&run);
+    run.log->table.slot_count = 0;
+    cr_assert_eq(local_restore(run.log, saved, bytes, &first_no), 0);
+    cr_assert_eq(first_no, 1);
+    cr_assert_eq(run.log->index.entry_count, entries);
+    run.log->table.slot_count = slots;
     free(saved);
     run_crash(&run, SIM_CRASH_KEEP_ALL);
     run_end(&run);

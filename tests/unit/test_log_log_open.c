@@ -1,141 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opening: options, memory, and what stops a start.
+ * Opening: what stops a start, and what a start finds. Options are test_log_options.c's.
  */
+#include "broker/log/page.h"
+#include "tests/support/env_bent.h"
+#include "tests/support/log_recovery.h"
 #include "tests/support/log_run.h"
 
 #include <criterion/criterion.h>
-
-/* The defaults are within the ranges and can be sized. */
-Test(log_log_open, has_valid_defaults)
-{
-    struct log_options options;
-
-    log_options_init(&options);
-    cr_assert_gt(log_bytes_needed(&options), options.tail_bytes + options.index_bytes);
-    cr_assert_lt(log_bytes_needed(&options), 1ull << 30);
-}
-
-/* Opening succeeds with exactly log_bytes_needed, wherever the arena stands, and not with a page
- * less. */
-Test(log_log_open, needs_exactly_the_memory_it_says)
-{
-    for (uint32_t offset = 0; offset <= 4095; offset += 4095) {
-        struct run run;
-        struct counters counters = {0};
-        struct log *log;
-        const uint8_t *state;
-        uint64_t state_bytes;
-
-        run_begin(&run, 1);
-        uint64_t bytes = log_bytes_needed(&run.options);
-        struct env *env = env_sim_process(run.sim, NULL);
-        uint8_t *memory = env_mem_alloc(env, bytes + offset);
-        struct arena arena;
-
-        arena_init(&arena, memory + offset, bytes - 4096);
-        cr_assert_eq(
-            log_open(env, &arena, &counters, &run.options, &log, &state, &state_bytes, run.why),
-            offset == 0 ? 0 : -ENOMEM);
-        arena_init(&arena, memory + offset, bytes - 8192);
-        cr_assert_eq(
-            log_open(env, &arena, &counters, &run.options, &log, &state, &state_bytes, run.why),
-            -ENOMEM);
-        arena_init(&arena, memory + offset, bytes);
-        cr_assert_eq(
-            log_open(env, &arena, &counters, &run.options, &log, &state, &state_bytes, run.why), 0);
-        cr_assert_null(state);
-        cr_assert_geq(arena_used(&arena) + 4096, bytes);
-        log_deinit(log);
-        run_end(&run);
-    }
-}
-
-/* Puts option number `i` of the test below just outside its range. */
-static void bend(struct log_options *o, uint32_t i)
-{
-    switch (i) {
-    case 0:
-        o->segment_bytes += 4096;
-        break;
-    case 1:
-        o->tail_bytes += 4096;
-        break;
-    case 2:
-        o->retention_bytes = 3ull * o->segment_bytes;
-        break;
-    case 3:
-        o->retention_us = -1;
-        break;
-    case 4:
-        o->index_bytes = 1023;
-        break;
-    case 5:
-        o->checkpoint_bytes_max = 0;
-        break;
-    case 6:
-        o->checkpoint_every_bytes = (1ull << 30) + 1;
-        break;
-    case 7:
-        o->undurable_bytes_max = (64ull << 20) + 1;
-        break;
-    case 8:
-        o->partitions_max = 0;
-        break;
-    case 9:
-        o->writes_inflight_max = 17;
-        break;
-    case 10:
-        o->write_group_bytes = 0;
-        break;
-    case 11:
-        o->segments_ready_min = 0;
-        break;
-    case 12:
-        o->read_cache_extents = 1;
-        break;
-    case 13:
-        o->shard = 1;
-        break;
-    case 14:
-        o->checkpoint_tail_bytes_max = (8u << 20) - 1;
-        break;
-    default:
-        o->mark_idle_ms = 0;
-    }
-}
-
-/* Each option has a range, and the text names the one that is outside. */
-Test(log_log_open, refuses_options_outside_their_range)
-{
-    static const char *const names[] = {"segment_bytes",      "tail_bytes",
-                                        "retention_bytes",    "retention_us",
-                                        "index_bytes",        "checkpoint_bytes_max",
-                                        "checkpoint_every",   "undurable_bytes_max",
-                                        "partitions_max",     "writes_inflight_max",
-                                        "write_group_bytes",  "segments_ready_min",
-                                        "read_cache_extents", "shard",
-                                        "checkpoint_tail",    "mark_idle_ms"};
-
-    for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        struct run run;
-        struct arena arena;
-        struct log *log;
-        const uint8_t *state;
-        uint64_t state_bytes;
-        uint8_t memory[64];
-
-        run_begin(&run, 1);
-        struct log_options o = run.options;
-        bend(&o, i);
-        struct env *env = env_sim_process(run.sim, NULL);
-        arena_init(&arena, memory, sizeof(memory));
-        cr_assert_eq(log_open(env, &arena, &run.counters, &o, &log, &state, &state_bytes, run.why),
-                     XD_OPTION_INVALID);
-        cr_assert(strstr(run.why, names[i]) != NULL, "%s: %s", names[i], run.why);
-        run_end(&run);
-    }
-}
 
 /* Options that do not fit what the folder holds stop the start and say what to change. */
 Test(log_log_open, refuses_a_folder_that_needs_more)
@@ -396,5 +268,183 @@ Test(log_log_open, can_be_thrown_away_at_any_time)
     run_crash(&run, SIM_CRASH_ANY);
     cr_assert_eq(run_open(&run), 0, "%s", run.why);
     run_close(&run);
+    run_end(&run);
+}
+
+/* An engine that breaks at its n-th wait of a start. */
+static uint64_t breaks_at;
+
+static struct env *start_bent(struct run *run)
+{
+    struct env *env = env_bend(env_sim_process(run->sim, NULL));
+
+    bent.wait_breaks = breaks_at;
+    return env;
+}
+
+/* The engine breaks at any wait of a start, of a new folder and of a killed log: the start ends
+ * with its status and a reason; the next one finds everything, and the log goes on. */
+Test(log_log_open, ends_with_an_engine_that_breaks_at_any_wait)
+{
+    static struct run_engine engine;
+
+    for (uint32_t killed = 0; killed < 2; killed++) {
+        struct run run;
+        bool broke = true;
+
+        /* Each wait up to the self-test, which has hundreds of the same kind. */
+        for (breaks_at = 1; broke; breaks_at += breaks_at < 40 ? 1 : 41) {
+            run_begin(&run, 5);
+            run.options.sync = LOG_SYNC_AUTO;
+            run.options.segments_ready_min = 2;
+            if (killed) {
+                cr_assert_eq(run_open(&run), 0, "%s", run.why);
+                run_fill(&run, 300000, 50000);
+                run_crash(&run, SIM_CRASH_KEEP_NONE);
+                cr_assert_eq(env_file_unlink(run.engine->start(&run), "wal.02"), 0);
+                run_crash(&run, SIM_CRASH_KEEP_ALL); /* so that a segment must be made */
+            }
+            engine = run_engine_sim;
+            engine.start = start_bent;
+            run.engine = &engine;
+            int status = run_open(&run);
+            broke = bent_broke();
+            cr_assert_eq(status, broke ? -EBADF : 0, "wait %lu: %s", (unsigned long)breaks_at,
+                         run.why);
+            cr_assert(!broke || strlen(run.why) > 20, "wait %lu", (unsigned long)breaks_at);
+            run_crash(&run, SIM_CRASH_ANY);
+            run.engine = &run_engine_sim;
+            cr_assert_eq(run_open(&run), 0, "%s", run.why);
+            run_fill(&run, 300000, 50000);
+            run_check(&run);
+            run_close(&run);
+            run_end(&run);
+        }
+        cr_assert_gt(breaks_at, 20, "%lu waits", (unsigned long)breaks_at);
+    }
+}
+
+/* Without room for a READY segment the method is not measured: there is nothing to measure over. */
+Test(log_log_open, does_not_measure_without_a_ready_segment)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    run.options.sync = LOG_SYNC_AUTO;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 300000, 50000);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(env_file_unlink(run.engine->start(&run), "wal.01"), 0);
+    run_crash(&run, SIM_CRASH_KEEP_ALL);
+    run.options.disk_low_bytes = 1ull << 40;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    cr_assert_eq(run.news[LOG_NEWS_SYNC_CHOSEN], 0);
+    cr_assert_eq(log_sync_mode(run.log), LOG_SYNC_FDATASYNC);
+    run_check(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* Bends the first byte of the local part of both checkpoints, under valid hashes. */
+static void bend_local(struct run *run)
+{
+    static struct checkpoint_header header;
+    static struct meta slots[META_SLOTS];
+    static uint8_t local[64 << 10];
+    char name[ENV_NAME_BYTES_MAX];
+
+    sim_disk_peek(run->sim, "meta", 0, slots, sizeof(slots));
+    const struct meta *newest = &slots[slots[1].generation > slots[0].generation];
+    for (uint64_t i = 0; i < CHECKPOINT_FILES; i++) {
+        checkpoint_name(i, name);
+        sim_disk_peek(run->sim, name, 0, &header, sizeof(header));
+        uint64_t at = CHECKPOINT_HEADER_BYTES + checkpoint_local_at(header.state_bytes);
+        cr_assert_leq(header.local_bytes, sizeof(local));
+        sim_disk_peek(run->sim, name, at, local, header.local_bytes);
+        local[0] ^= 1;
+        header.local_xxh3 = xd_xxh3(local, header.local_bytes);
+        bool named = header.xxh3 == newest->checkpoint_xxh3;
+        page_seal(&header, CHECKPOINT_MAGIC, CHECKPOINT_VERSION);
+        sim_disk_patch(run->sim, name, at, local, 1);
+        sim_disk_patch(run->sim, name, 0, &header, sizeof(header));
+        for (uint32_t slot = 0; slot < META_SLOTS && named; slot++) {
+            slots[slot].checkpoint_xxh3 = header.xxh3;
+            slots[slot].checkpoint_generation = header.generation;
+            meta_seal(&slots[slot]);
+        }
+    }
+    sim_disk_patch(run->sim, "meta", 0, slots, sizeof(slots));
+}
+
+/* A segment list that does not decode under a valid hash is the writer's fault: it stops the start
+ * and changes nothing. */
+Test(log_log_open, refuses_a_local_part_that_does_not_decode)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    run.options.checkpoint_every_bytes = 1u << 20;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 4u << 20, 9000);
+    run_close(&run);
+    bend_local(&run);
+    uint64_t hash = sim_disk_hash(run.sim);
+    cr_assert_eq(run_open(&run), XD_CHECKPOINT_CORRUPT);
+    cr_assert_not_null(strstr(run.why, "does not decode"), "%s", run.why);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(sim_disk_hash(run.sim), hash);
+    run_end(&run);
+}
+
+/* Options that have become too small for what lies behind the checkpoint stop the scan, and the
+ * text names them. */
+Test(log_log_open, refuses_a_tail_that_needs_more)
+{
+    struct run run;
+
+    run_begin(&run, 1);
+    run.checkpoints = false;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 1u << 20, 9000);
+    run_close(&run);
+    struct log_options good = run.options;
+
+    run.options.partitions_max = RUN_PARTITIONS - 1;
+    cr_assert_eq(run_open(&run), XD_OPTION_INVALID);
+    cr_assert_not_null(strstr(run.why, "partition 7: partitions_max"), "%s", run.why);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
+
+    run.options = good;
+    run.options.index_bytes = 4u << 10;
+    cr_assert_eq(run_open(&run), XD_OPTION_INVALID);
+    cr_assert_not_null(strstr(run.why, "index_bytes is too small"), "%s", run.why);
+    run_crash(&run, SIM_CRASH_KEEP_NONE);
+
+    run.options = good;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_check(&run);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* Offsets are dense in whole blocks too: a batch that is not its partition's next one stops the
+ * start, which names it. */
+Test(log_log_open, refuses_a_gap_in_the_offsets)
+{
+    struct run run;
+    struct image image;
+
+    run_begin(&run, 1);
+    recovery_image(run.sim, &image);
+    image_segment(&image, 0, 1);
+    image_data(&image, 6000);
+    image.next_offset += 2;
+    image_data(&image, 6000);
+    recovery_image_end(run.sim, &image);
+    run.options.shard = IMAGE_SHARD;
+    run.options.shard_count = IMAGE_SHARD_COUNT;
+    cr_assert_eq(run_open(&run), XD_LOG_CORRUPT);
+    cr_assert_not_null(strstr(run.why, "offset 6 of partition 7 is not the next one"), "%s",
+                       run.why);
     run_end(&run);
 }

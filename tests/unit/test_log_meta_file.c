@@ -153,3 +153,45 @@ Test(log_meta_file, fences_on_an_error)
     run_close(&run);
     run_end(&run);
 }
+
+/* A write that goes short again and again is the device's failure; one that comes whole in time, or
+ * at the last try, is none. */
+Test(log_meta_file, gives_up_a_write_that_stays_short)
+{
+    for (uint32_t shorts = 1; shorts <= LOG_STALLS_MAX; shorts++) {
+        struct run run;
+
+        opened(&run);
+        for (uint32_t i = 1; i <= shorts; i++)
+            sim_inject(run.sim, SIM_OP_WRITE, "meta", i, 512);
+        run.log->meta.vote = 9;
+        meta_file_write(run.log);
+        run_idle(&run, 10000000);
+        cr_assert_eq(sim_inject_pending(run.sim), 0);
+        cr_assert_eq(log_fenced(run.log), shorts < LOG_STALLS_MAX ? 0 : -EIO);
+        cr_assert(newest(&run).vote == 9 || shorts == LOG_STALLS_MAX);
+        run_close(&run);
+        run_end(&run);
+    }
+}
+
+/* A fenced log writes no meta: what it would say may not be true any more. */
+Test(log_meta_file, writes_nothing_once_fenced)
+{
+    struct run run;
+
+    opened(&run);
+    uint64_t generation = newest(&run).generation;
+    meta_file_write(run.log); /* under way when the fence comes: it is not repeated */
+    sim_inject(run.sim, SIM_OP_WRITE, "meta", 1, 512);
+    meta_file_write(run.log);
+    log_fence(run.log, -EIO, ENV_OP_SYNC, 0);
+    run_idle(&run, 10000000);
+    uint64_t writes = sim_op_count(run.sim, SIM_OP_WRITE);
+    meta_file_write(run.log);
+    run_idle(&run, 10000000);
+    cr_assert_eq(sim_op_count(run.sim, SIM_OP_WRITE), writes);
+    cr_assert_leq(newest(&run).generation, generation + 1);
+    run_close(&run);
+    run_end(&run);
+}

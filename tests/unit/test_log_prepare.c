@@ -164,16 +164,26 @@ Test(log_prepare, is_read_only_when_the_disk_is_nearly_full)
     run_end(&run);
 }
 
-/* ENOSPC while a file is made is no failure of the log: it waits a second and tries again. */
-Test(log_prepare, tries_again_after_enospc)
+/* A lack of space, of quota or of file handles while a file is made is no failure of the log: it
+ * waits a second and tries again. */
+Test(log_prepare, tries_again_after_a_lack_of_space)
 {
-    const enum sim_op ops[] = {SIM_OP_FILE_RESERVE, SIM_OP_WRITE, SIM_OP_SYNC};
+    static const struct {
+        enum sim_op op;   /* */
+        const char *name; /* of the file, NULL = any */
+        uint64_t nth;     /* */
+        int status;       /* */
+    } rows[] = {
+        {SIM_OP_FILE_OPEN, "wal.02", 1, -EMFILE}, {SIM_OP_FILE_RESERVE, NULL, 1, -EDQUOT},
+        {SIM_OP_FILE_RESERVE, NULL, 1, -ENOSPC},  {SIM_OP_WRITE, "wal.02", 1, -ENOSPC},
+        {SIM_OP_WRITE, "wal.02", 5, -EDQUOT},     {SIM_OP_SYNC, "wal.02", 1, -ENOSPC},
+    };
 
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct run run;
 
         opened(&run, 1);
-        sim_inject(run.sim, ops[i], i == 0 ? NULL : "wal.02", 1, -ENOSPC);
+        sim_inject(run.sim, rows[i].op, rows[i].name, rows[i].nth, rows[i].status);
         for (uint32_t n = 0; n < 5; n++)
             run_append_wait(&run, 0, 900000); /* into the second segment */
         run_settle(&run);
@@ -257,4 +267,56 @@ Test(log_prepare, survives_a_crash_at_its_points)
             run_close(&run);
             run_end(&run);
         }
+}
+
+/* Zeros that bring nothing forward again and again, and a header that stays short, are the device's
+ * failure; a header that comes whole in time is none. */
+Test(log_prepare, gives_up_writes_that_stay_short)
+{
+    static const struct {
+        uint64_t first; /* write to the new file that goes short: zeros are 1..4, then the header */
+        uint32_t shorts; /* so many in a row; of zeros more, as two are in flight */
+        int fenced;      /* */
+    } rows[] = {{1, 8, -EIO}, {5, LOG_STALLS_MAX, -EIO}, {5, LOG_STALLS_MAX - 1, 0}};
+
+    for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct run run;
+
+        opened(&run, 1);
+        for (uint32_t n = 0; n < rows[i].shorts; n++)
+            sim_inject(run.sim, SIM_OP_WRITE, "wal.02", rows[i].first + n, 512);
+        for (uint32_t n = 0; n < 5; n++)
+            run_append_wait(&run, 0, 900000);
+        run_settle(&run);
+        run_idle(&run, 100000000);
+        cr_assert(rows[i].first == 1 || sim_inject_pending(run.sim) == 0, "row %u", i);
+        cr_assert_eq(log_fenced(run.log), rows[i].fenced, "row %u", i);
+        cr_assert_eq(ready(&run), rows[i].fenced ? 0 : 1, "row %u", i);
+        run_close(&run);
+        run_end(&run);
+    }
+}
+
+/* A fence while the header is under way: it is not written again when it comes back short. */
+Test(log_prepare, writes_no_header_once_fenced)
+{
+    struct run run;
+
+    opened(&run, 1);
+    sim_inject(run.sim, SIM_OP_WRITE, "wal.02", 5, 512);
+    for (uint32_t n = 0; n < 5; n++)
+        run_append_wait(&run, 0, 900000);
+    for (uint32_t n = 0; run.log->prepare.step != PREPARE_HEADER; n++) {
+        cr_assert(run_turn_within(&run, 20000));
+        cr_assert_lt(n, 10000);
+    }
+    uint64_t writes = sim_op_count(run.sim, SIM_OP_WRITE);
+    log_fence(run.log, -EIO, ENV_OP_SYNC, 0);
+    run_idle(&run, 100000000);
+    cr_assert_eq(sim_inject_pending(run.sim), 0);
+    cr_assert_eq(sim_op_count(run.sim, SIM_OP_WRITE), writes);
+    cr_assert_eq(run.log->prepare.step, PREPARE_IDLE);
+    cr_assert_eq(ready(&run), 0);
+    run_close(&run);
+    run_end(&run);
 }

@@ -345,3 +345,62 @@ Test(log_retain, survives_a_crash_at_every_operation, .timeout = 100)
     }
     cr_assert_gt(count, 100);
 }
+
+/* A segment whose times are not known is kept by age, however long it has been there; its size may
+ * take it. */
+Test(log_retain, does_not_guess_the_age_of_a_segment)
+{
+    struct run run;
+    struct log_stats stats;
+
+    run_begin(&run, 1);
+    run.options.retention_us = 1000000;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    run_fill(&run, 10u << 20, 60000);
+    for (uint32_t i = 0; i < run.log->table.slot_count; i++)
+        run.log->table.slots[i].last_time_us = 0;
+    run_idle(&run, 20000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_eq(stats.first_segment_no, 1);
+    run.log->options.retention_bytes = 1;
+    run_fill(&run, 20u << 20, 60000);
+    run_idle(&run, 3000000000ull);
+    stats_of(&run, &stats);
+    cr_assert_gt(stats.first_segment_no, 1);
+    run_close(&run);
+    run_end(&run);
+}
+
+/* Thousands of partitions are trimmed in slices, so that no turn waits for them; turns follow each
+ * other at once until the segment is gone. */
+Test(log_retain, trims_many_partitions_in_slices)
+{
+    struct run run;
+    uint32_t slices = 0;
+
+    run_begin(&run, 1);
+    run.options.partitions_max = 3 * RETAIN_PARTITIONS_PER_TURN + 7;
+    run.options.checkpoint_bytes_max = 1u << 20;
+    run.options.retention_bytes = 4ull * SEGMENT_BYTES_MIN;
+    run.options.index_bytes = 8u << 20;
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    for (uint32_t i = 0; run.news[LOG_NEWS_SEGMENT_DROPPED] == 0; i++) {
+        uint32_t before = run.log->retain.trim_next;
+
+        cr_assert_lt(i, 20000);
+        (void)run_append(&run, i % RUN_PARTITIONS, 60000);
+        cr_assert(run_turn_within(&run, 1000000));
+        const struct retain *r = &run.log->retain;
+        bool going_on = r->dropping_no != 0 && r->trim_next < run.options.partitions_max;
+        slices += going_on && r->trim_next != before;
+        if (going_on) {
+            cr_assert_leq(r->trim_next - before, RETAIN_PARTITIONS_PER_TURN);
+            cr_assert_eq(retain_deadline_ns(run.log), 0);
+        }
+    }
+    cr_assert_geq(slices, 3);
+    run_settle(&run);
+    run_check(&run);
+    run_close(&run);
+    run_end(&run);
+}

@@ -9,6 +9,7 @@
 #include "broker/base/prng.h"
 #include "broker/log/blocking.h"
 #include "broker/log/scan.h"
+#include "tests/support/env_bent.h"
 #include "tests/support/log_recovery.h"
 
 #define FILE_BYTES (24u * SCAN_READ_BYTES + 12288u)
@@ -159,5 +160,70 @@ Test(log_scan, ends_with_the_engine)
     const uint8_t *data;
     cr_assert_eq(scan_need(&scan, 0, 4096, &data), -ESHUTDOWN);
     cr_assert_eq(scan_end(&scan), 0);
+    sim_close(sim);
+}
+
+/* The engine breaks at any wait of a walk with a skip and a chunk that must be repaired: the walk
+ * ends with its status, and nothing is left that the scan would wait for. */
+Test(log_scan, ends_with_an_engine_that_breaks_at_any_wait)
+{
+    struct sim *sim = recovery_world(12);
+    env_file file;
+    uint8_t *memory;
+    struct env *env = env_bend(make_file(sim, &file, &memory));
+    uint64_t nth = 1;
+    for (int status = -1; status != 0; nth++) {
+        struct scan scan = {.busy_count = 0};
+        const uint8_t *data;
+        sim_inject(sim, SIM_OP_READ, NULL, 6, -EIO);
+        scan_begin(&scan, env, memory, file, 0, FILE_BYTES);
+        bent.waits = 0;
+        bent.wait_breaks = nth;
+        status = scan_need(&scan, 0, 4096, &data);
+        for (uint64_t at = 3ull * SCAN_READ_BYTES; at < FILE_BYTES && status == 0;
+             at += SCAN_READ_BYTES) {
+            status = scan_need(&scan, at, 4096, &data);
+            if (status == 0)
+                check(data, at, 4096);
+        }
+        if (status == 0)
+            status = scan_end(&scan);
+        cr_assert_eq(status, bent_broke() ? -EBADF : 0);
+        cr_assert_eq(scan.busy_count, 0);
+        cr_assert_eq(scan_end(&scan), 0);
+        sim_inject_clear(sim);
+        sim_crash(sim, SIM_CRASH_KEEP_ALL);
+        env = env_bend(env_sim_process(sim, NULL));
+        memory = env_mem_alloc(env, SCAN_BYTES);
+        cr_assert_eq(env_file_open(env, "file", 0, &file), 0);
+    }
+    cr_assert_gt(nth, 20);
+    sim_close(sim);
+}
+
+/* Events of nobody, and of a place that no ring has, are not counted as reads. */
+Test(log_scan, passes_over_strange_events)
+{
+    static const struct {
+        enum env_owner owner; /* */
+        uint8_t kind;         /* */
+        uint64_t value;       /* place in the ring */
+    } strays[] = {{ENV_OWNER_NET, BLOCKING_SCAN, 0},
+                  {ENV_OWNER_LOG, BLOCKING_ONE, 0},
+                  {ENV_OWNER_LOG, BLOCKING_SCAN, SCAN_CHUNKS}};
+    struct sim *sim = recovery_world(13);
+    env_file file;
+    uint8_t *memory;
+    struct env *env = env_bend(make_file(sim, &file, &memory));
+    for (uint32_t i = 0; i < sizeof(strays) / sizeof(strays[0]); i++) {
+        struct scan scan = {.busy_count = 0};
+        const uint8_t *data;
+        scan_begin(&scan, env, memory, file, 0, FILE_BYTES);
+        bent.stray_token = env_token(strays[i].owner, strays[i].kind, strays[i].value);
+        cr_assert_eq(scan_need(&scan, 0, 4096, &data), 0);
+        check(data, 0, 4096);
+        cr_assert_eq(bent.stray_token, 0);
+        cr_assert_eq(scan_end(&scan), 0);
+    }
     sim_close(sim);
 }

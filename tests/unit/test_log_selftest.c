@@ -3,6 +3,7 @@
  * The self-test that chooses the way to durable.
  */
 #include "broker/log/selftest.h"
+#include "tests/support/env_bent.h"
 #include "tests/support/log_run.h"
 
 #include <criterion/criterion.h>
@@ -16,11 +17,13 @@ struct measured {
     int status;       /* */
 };
 
-/* `failing` is the number of the write that fails, 0 = none. */
-static struct measured measure(const struct sim_options *world, uint64_t failing)
+/* `failing` is the number of the write that answers `result`, 0 = none. The engine breaks at wait
+ * number `breaking`, 0 = never. */
+static struct measured measure_with(const struct sim_options *world, uint64_t failing,
+                                    int32_t result, uint64_t breaking)
 {
     struct sim *sim = sim_open(world);
-    struct env *env = env_sim_process(sim, NULL);
+    struct env *env = env_bend(env_sim_process(sim, NULL));
     uint8_t *zeros = env_mem_alloc(env, SELFTEST_WRITE_BYTES);
     struct measured measured = {.status = 0};
     env_file file;
@@ -28,12 +31,18 @@ static struct measured measure(const struct sim_options *world, uint64_t failing
     cr_assert_eq(env_file_open(env, "wal.00", ENV_OPEN_CREATE, &file), 0);
     cr_assert_eq(env_file_reserve(env, file, SEGMENT_BYTES_MIN), 0);
     if (failing > 0)
-        sim_inject(sim, SIM_OP_WRITE, NULL, failing, -EIO);
+        sim_inject(sim, SIM_OP_WRITE, NULL, failing, result);
+    bent.wait_breaks = breaking;
     uint64_t started_ns = sim_now_ns(sim);
     measured.status = selftest_run(env, file, 4096, zeros, TOKEN, &measured.result);
     measured.took_ns = sim_now_ns(sim) - started_ns;
     sim_close(sim);
     return measured;
+}
+
+static struct measured measure(const struct sim_options *world)
+{
+    return measure_with(world, 0, 0, 0);
 }
 
 /* When going round twice is what costs, the one operation of DSYNC wins. */
@@ -45,7 +54,7 @@ Test(log_selftest, chooses_dsync_when_it_is_faster)
     world.turn = (struct sim_range){100000, 100000};
     world.write = (struct sim_range){10000, 12000};
     world.sync = (struct sim_range){10000, 12000};
-    struct measured measured = measure(&world, 0);
+    struct measured measured = measure(&world);
     cr_assert_eq(measured.status, 0);
     cr_assert_eq(measured.result.chosen, LOG_SYNC_DSYNC);
     cr_assert_lt(measured.result.dsync_ns, measured.result.fdatasync_ns);
@@ -61,7 +70,7 @@ Test(log_selftest, chooses_fdatasync_on_a_tie)
     sim_options_init(&world, 1);
     world.write = (struct sim_range){200000, 200000};
     world.sync = (struct sim_range){1000, 2000};
-    struct measured measured = measure(&world, 0);
+    struct measured measured = measure(&world);
     cr_assert_eq(measured.status, 0);
     cr_assert_eq(measured.result.chosen, LOG_SYNC_FDATASYNC);
 }
@@ -74,26 +83,30 @@ Test(log_selftest, ends_in_time)
 
     sim_options_init(&world, 1);
     world.sync = (struct sim_range){30000000, 30000000};
-    struct measured slow = measure(&world, 0);
+    struct measured slow = measure(&world);
     cr_assert_eq(slow.status, 0);
     cr_assert_eq(slow.result.rounds, 4); /* of about 60 ms */
     cr_assert_lt(slow.took_ns, SELFTEST_NS + 61000000);
 
     sim_options_init(&world, 1);
     world.sync = (struct sim_range){50000, 100000};
-    struct measured fast = measure(&world, 0);
+    struct measured fast = measure(&world);
     cr_assert_eq(fast.status, 0);
     cr_assert_eq(fast.result.rounds, SELFTEST_ROUNDS_MAX);
     cr_assert_lt(fast.took_ns, SELFTEST_NS);
 }
 
-/* A device that cannot write is told at once. */
+/* A device that cannot write, or not all of 64 KiB, is told at once; so is a broken engine, at a
+ * write and at a flush. */
 Test(log_selftest, returns_the_first_error)
 {
     struct sim_options world;
 
     sim_options_init(&world, 1);
-    cr_assert_eq(measure(&world, 5).status, -EIO);
+    cr_assert_eq(measure_with(&world, 5, -ENOSPC, 0).status, -ENOSPC);
+    cr_assert_eq(measure_with(&world, 6, SELFTEST_WRITE_BYTES - 4096, 0).status, -EIO);
+    cr_assert_eq(measure_with(&world, 0, 0, 2).status, -EBADF);
+    cr_assert_eq(measure_with(&world, 0, 0, 3).status, -EBADF);
 }
 
 /* A log opened with LOG_SYNC_AUTO reports what it chose and works with it; what it measured over is

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the log promises, on both engines: in the simulator, and on io_uring in a real folder.
+ * What the log promises, on every engine: in the simulator, and on io_uring and epoll in a real
+ * folder.
  */
-#include "tests/support/log_run_uring.h"
+#include "tests/support/log_run_disk.h"
 #include "tests/support/log_suite.h"
 
 #include <criterion/criterion.h>
@@ -23,6 +24,15 @@
         log_suite_##name(&run);                                                                    \
         run_end(&run);                                                                             \
     }
+#define EPOLL_CASE(name)                                                                           \
+    Test(log_suite_epoll, name, .timeout = 60)                                                     \
+    {                                                                                              \
+        struct run run;                                                                            \
+        run_begin_epoll(&run);                                                                     \
+        log_suite_##name(&run);                                                                    \
+        run_end(&run);                                                                             \
+    }
 
 LOG_SUITE_CASES(SIM_CASE)
 LOG_SUITE_CASES(URING_CASE)
+LOG_SUITE_CASES(EPOLL_CASE)

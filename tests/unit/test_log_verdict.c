@@ -31,18 +31,9 @@ static struct sim *make(uint64_t seed, uint64_t durable, uint64_t from, uint64_t
     return sim;
 }
 
-/* Recovery must stop, change nothing but quarantine/, and say `text`. */
 static void expect_stop(struct sim *sim, const char *text)
 {
-    uint64_t wal = recovery_hash(sim, "wal."), meta = recovery_hash(sim, "meta");
-    cr_assert_eq(recovery_run(sim, &run), XD_LOG_CORRUPT);
-    cr_assert_not_null(strstr(run.why, text), "%s", run.why);
-    const struct log_news *news = recovery_news(&run, LOG_NEWS_CORRUPT);
-    cr_assert_not_null(news);
-    cr_assert_eq(news->a, run.recover.point.position);
-    recovery_end(sim);
-    cr_assert_eq(recovery_hash(sim, "wal."), wal, "nothing is cut");
-    cr_assert_eq(recovery_hash(sim, "meta"), meta, "no epoch is raised");
+    recovery_expect_stop(sim, &run, text);
 }
 
 /* The same, naming index `index` as the first that is lost. */

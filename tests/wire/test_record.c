@@ -479,3 +479,21 @@ Test(record, refuses_other_unit_texts)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         cr_expect_eq(xd_uom_encode(texts[i], strlen(texts[i])), -1, "%s", texts[i]);
 }
+
+/* A key that is not of this record: hashed without its text, or no key at all. */
+Test(record, key_text_refuses_keys_without_a_text)
+{
+    struct sample sample;
+    struct xd_record record;
+    char scratch[XD_KEY_TEXT_BYTES_MAX];
+    struct xd_text text = {.bytes = 4711};
+    sample_golden(&sample, "pick");
+    expect_decodes(&sample, &record);
+    const uint64_t keys[] = {(uint64_t)XD_KEY_HASHED << 60 | 12345, (uint64_t)XD_KEY_LEDGER << 60,
+                             (uint64_t)XD_KEY_CHARS << 60};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        cr_assert_eq(xd_record_key_text(&record, keys[i], XD_TAG_SKU, scratch, &text),
+                     XD_RECORD_MALFORMED, "key %zu", i);
+        cr_assert_eq(text.bytes, 4711u, "key %zu: the output was touched", i);
+    }
+}

@@ -352,6 +352,26 @@ Test(reply, catalog_refuses_wrong_fields)
     EXPECT_RULES("CATALOG", rules);
 }
 
+/* The first row that is wrong is named, whatever follows it. */
+Test(reply, catalog_names_the_first_wrong_row)
+{
+    enum { TOPIC = 24, ROW = 80 };
+    struct vector golden = golden_body(1);
+    const size_t bytes = golden.bytes + ROW;
+    _Alignas(8) uint8_t body[1024];
+    const char *field = NULL;
+    cr_assert_leq(bytes, sizeof(body));
+    memcpy(body, golden.data, TOPIC + ROW);
+    memcpy(body + TOPIC + ROW, golden.data + TOPIC, golden.bytes - TOPIC);
+    ((struct xd_catalog_reply *)(void *)body)->topic_count = 2;
+    cr_assert_eq(decode_catalog(body, bytes, &field), 0, "%s", field);
+    ((struct xd_catalog_topic *)(void *)(body + TOPIC))->width = 0;
+    ((struct xd_catalog_topic *)(void *)(body + TOPIC + ROW))->reserved = 1;
+    cr_assert_eq(decode_catalog(body, bytes, &field), XD_FRAME_MALFORMED);
+    cr_assert_str_eq(field, "width");
+    vector_free(&golden);
+}
+
 /* Chains rise by partition and fill the body; offsets do not run backwards. */
 Test(reply, open_and_read_refuse_wrong_fields)
 {
