@@ -7,8 +7,9 @@
 #
 #   quick    suite quick under AddressSanitizer and UndefinedBehaviorSanitizer (build-asan)
 #   ci       all suites but nightly: under those two, in the release build (build-release), thread
-#            tests under ThreadSanitizer (build-tsan), half a minute of each fuzz target
-#            (build-fuzz), and a third of the seeded bugs (build-mutants)
+#            tests under ThreadSanitizer (build-tsan), the share of branches taken
+#            (build-coverage), half a minute of each fuzz target (build-fuzz), and a third of the
+#            seeded bugs (build-mutants)
 #   nightly  everything, with ten minutes of each fuzz target and all seeded bugs
 #
 # A failing step does not stop the others. The last line is `N passed, N failed`, with
@@ -24,7 +25,7 @@ quick) scope=test fuzz_seconds=0 ;;
 ci) scope=ci fuzz_seconds=30 mutants=--third ;;
 nightly) scope=ci fuzz_seconds=600 mutants=--all ;;
 *)
-    sed -n '4,15s/^# \{0,1\}//p' "$0" >&2
+    sed -n '4,16s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
@@ -96,6 +97,23 @@ if [ "$suite" != quick ]; then
     elif meson test -C build-tsan --list --suite threads 2>/dev/null | grep -q threads; then
         rm -f build-tsan/meson-logs/testlog.json
         run_tests build-tsan --suite threads
+    fi
+
+    # What the quick tests of the modules take of their branches. Counts add up over runs, so those
+    # of an earlier one go. Programs with threads would lose some without the atomic update.
+    echo "building build-coverage"
+    rm -f build-coverage/meson-logs/testlog.json build-coverage/coverage.json
+    if configure build-coverage -Dbuildtype=debug -Db_coverage=true -Dtests=enabled \
+        '-Dc_args=-DXD_DEBUG -fprofile-update=atomic'; then
+        find build-coverage -name '*.gcda' -delete
+        run_tests build-coverage --suite quick --no-suite api --no-suite bench \
+            --no-suite coverage --no-suite e2e --no-suite fuzz --no-suite mutants \
+            --no-suite threads --no-suite tidy
+        status=0
+        python3 tests/coverage/branches.py build-coverage || status=$?
+        steps="$steps build-coverage/coverage.json=$status"
+    else
+        steps="$steps build-coverage/meson-logs/testlog.json=1"
     fi
 
     # Each bug of tests/mutants in a copy of the tree: a suite must catch it.

@@ -46,7 +46,8 @@ def main():
         result = unittest.TestResult()
         case.run(result)
         troubles = result.failures + result.errors
-        print(f'{"not ok" if troubles else "ok"} {number} - {case.id().partition(".")[2]}')
+        skip = f' # SKIP {result.skipped[0][1]}' if result.skipped else ''
+        print(f'{"not ok" if troubles else "ok"} {number} - {case.id().partition(".")[2]}{skip}')
         for _, text in troubles:
             print('\n'.join('# ' + line for line in text.splitlines()))
         failed = failed or bool(troubles)
