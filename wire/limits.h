@@ -60,6 +60,7 @@
 /* Catalog sizes. A partition id is dense and 32 bits wide; the table is allocated at start. */
 #define XD_TOPICS_MAX 256u
 #define XD_FACILITIES_MAX 4096u
+#define XD_SHARDS_MAX 64u /* of a broker */
 #define XD_PARTITION_WIDTH_MAX 64u
 #define XD_PARTITIONS_MAX 32768u
 

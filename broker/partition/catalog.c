@@ -7,11 +7,13 @@
  */
 #include "broker/partition/catalog.h"
 
+#include "wire/checksum.h"
 #include "wire/route.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define SAVE_MAGIC 0x31434458u /* "XDC1" inside a fold state: catalog section, version 1 */
@@ -27,8 +29,10 @@ struct save_object {              /* topics, then facilities, in rising number *
     uint8_t strategy;             /*  0 */
     uint8_t width;                /*  1 */
     uint8_t name_bytes;           /*  2 */
-    uint8_t reserved[5];          /* 3 zero */
-    char name[XD_NAME_BYTES_MAX]; /* 8 */
+    uint8_t reserved0;            /*  3 zero */
+    uint16_t shard;               /*  4 facilities; 0 in topics */
+    uint8_t reserved1[2];         /*  6 zero */
+    char name[XD_NAME_BYTES_MAX]; /*  8 */
 };
 struct save_partition {
     uint32_t topic;          /*  0 */
@@ -71,7 +75,15 @@ int catalog_init(struct catalog *catalog, struct arena *arena, uint32_t facility
         return -ENOMEM;
     catalog->facility_max = facility_max;
     catalog->partition_max = partition_max;
+    catalog->shard_count = 1;
     return 0;
+}
+
+void catalog_set_shards(struct catalog *catalog, uint32_t shard_count)
+{
+    XD_ASSERT(shard_count >= 1 && shard_count <= XD_SHARDS_MAX);
+    XD_ASSERT(catalog->epoch == 0 && catalog->facility_count == 0);
+    catalog->shard_count = shard_count;
 }
 
 /* ---- look up ------------------------------------------------------------------------------- */
@@ -112,6 +124,12 @@ int64_t catalog_facility_find(const struct catalog *catalog, struct xd_text name
             return facility->number;
     }
     return XD_FACILITY_UNKNOWN;
+}
+
+uint32_t catalog_shard(const struct catalog *catalog, uint32_t facility)
+{
+    XD_ASSERT(facility <= catalog->facility_count);
+    return facility == 0 ? 0 : catalog->facilities[facility - 1].shard;
 }
 
 struct partition *catalog_partition(struct catalog *catalog, uint32_t number)
@@ -165,6 +183,22 @@ int catalog_plan_topic(const struct catalog *catalog, struct xd_text name, uint3
     return 1;
 }
 
+/* The shard with the highest hash of name and shard: when a broker is made with one shard more,
+ * only the facilities that go to the new one would be placed differently. */
+static uint16_t choose_shard(const struct catalog *catalog, struct xd_text name)
+{
+    uint64_t highest = 0;
+    uint16_t chosen = 0;
+    for (uint16_t shard = 0; shard < catalog->shard_count; shard++) {
+        uint64_t hash = xd_xxh3_seeded(name.data, name.bytes, shard);
+        if (hash > highest) {
+            highest = hash;
+            chosen = shard;
+        }
+    }
+    return chosen;
+}
+
 int catalog_plan_facility(const struct catalog *catalog, struct xd_text name,
                           struct control_config *ret_entry)
 {
@@ -180,7 +214,8 @@ int catalog_plan_facility(const struct catalog *catalog, struct xd_text name,
         return XD_CATALOG_FULL;
 
     struct control_config entry = {.object = CONTROL_FACILITY,
-                                   .number = catalog->facility_count + 1};
+                                   .number = catalog->facility_count + 1,
+                                   .shard = choose_shard(catalog, name)};
     entry_name(&entry, name);
     *ret_entry = entry;
     return 1;
@@ -214,7 +249,8 @@ static void take_topic(struct catalog *catalog, const struct control_config *ent
 static void take_facility(struct catalog *catalog, const struct control_config *entry)
 {
     struct facility *facility = &catalog->facilities[catalog->facility_count++];
-    *facility = (struct facility){.number = entry->number, .name_bytes = entry->name_bytes};
+    *facility = (struct facility){
+        .number = entry->number, .shard = entry->shard, .name_bytes = entry->name_bytes};
     memcpy(facility->name, entry->name, entry->name_bytes);
     for (uint32_t i = 0; i < catalog->topic_count; i++)
         place(catalog, &catalog->topics[i], entry->number);
@@ -230,7 +266,8 @@ static int known(const struct catalog *catalog, const struct control_config *ent
                topic->strategy == entry->strategy && topic->width == entry->width;
     }
     const struct facility *facility = catalog_facility(catalog, entry->number);
-    return facility != NULL && name_equal(facility->name, facility->name_bytes, name);
+    return facility != NULL && facility->shard == entry->shard &&
+           name_equal(facility->name, facility->name_bytes, name);
 }
 
 int catalog_take(struct catalog *catalog, const struct control_config *entry, uint64_t log_index,
@@ -249,7 +286,7 @@ int catalog_take(struct catalog *catalog, const struct control_config *entry, ui
         *ret_why = "the log holds more topics, facilities or partitions than the limits allow";
         return XD_LOG_CORRUPT;
     }
-    if (status != 1 || planned.number != entry->number) {
+    if (status != 1 || planned.number != entry->number || entry->shard >= catalog->shard_count) {
         *ret_why = "config entry contradicts the catalog";
         return XD_LOG_CORRUPT;
     }
@@ -262,6 +299,68 @@ int catalog_take(struct catalog *catalog, const struct control_config *entry, ui
     catalog->pending_index = log_index;
     return 0;
 }
+
+/* ---- the sequence of entries ----------------------------------------------------------------- */
+
+struct catalog_extent catalog_extent(const struct catalog *catalog)
+{
+    return (struct catalog_extent){.topic_count = catalog->topic_count,
+                                   .facility_count = catalog->facility_count,
+                                   .partition_count = catalog->partition_count};
+}
+
+static void entry_of_topic(const struct topic *topic, struct control_config *ret_entry)
+{
+    struct xd_text name = {topic->name, topic->name_bytes};
+    *ret_entry = (struct control_config){.object = CONTROL_TOPIC,
+                                         .strategy = topic->strategy,
+                                         .width = topic->width,
+                                         .number = topic->number};
+    entry_name(ret_entry, name);
+}
+
+static void entry_of_facility(const struct facility *facility, struct control_config *ret_entry)
+{
+    struct xd_text name = {facility->name, facility->name_bytes};
+    *ret_entry = (struct control_config){
+        .object = CONTROL_FACILITY, .number = facility->number, .shard = facility->shard};
+    entry_name(ret_entry, name);
+}
+
+/* Whether a facility may be older than the first topic. */
+static bool before_topics(const struct catalog *catalog, uint32_t facility)
+{
+    return catalog->topic_count == 0 ||
+           *placement_at(catalog, 1, facility) == facility * catalog->topics[0].width;
+}
+
+/* Partitions are given in the sequence of the entries, so the next one's owner tells which entry
+ * was next: a topic brings a partition in the global facility first, a facility one of topic 1. A
+ * facility from before the first topic left no trace, and takes its place in any sequence. */
+int catalog_entry_after(const struct catalog *catalog, const struct catalog_extent *extent,
+                        struct control_config *ret_entry)
+{
+    uint32_t topic = extent->topic_count + 1, facility = extent->facility_count + 1;
+    if (topic > catalog->topic_count + 1 || facility > catalog->facility_count + 1)
+        return XD_LOG_CORRUPT;
+    if (facility <= catalog->facility_count &&
+        (extent->topic_count == 0
+             ? extent->partition_count == 0 && before_topics(catalog, facility)
+             : *placement_at(catalog, 1, facility) == extent->partition_count)) {
+        entry_of_facility(&catalog->facilities[facility - 1], ret_entry);
+        return 1;
+    }
+    if (topic <= catalog->topic_count &&
+        *placement_at(catalog, topic, 0) == extent->partition_count) {
+        entry_of_topic(&catalog->topics[topic - 1], ret_entry);
+        return 1;
+    }
+    bool whole = topic > catalog->topic_count && facility > catalog->facility_count &&
+                 extent->partition_count == catalog->partition_count;
+    return whole ? 0 : XD_LOG_CORRUPT;
+}
+
+/* ---- apply ----------------------------------------------------------------------------------- */
 
 int catalog_apply(struct catalog *catalog, const struct xd_batch_header *batch,
                   const char **ret_why)
@@ -298,11 +397,9 @@ uint64_t catalog_save_bytes(const struct catalog *catalog)
            (uint64_t)catalog->partition_count * sizeof(struct save_partition);
 }
 
-static uint8_t *save_name(uint8_t *out, const char *name, uint8_t name_bytes, uint8_t strategy,
-                          uint8_t width)
+static uint8_t *save_object(uint8_t *out, struct save_object object, const char *name)
 {
-    struct save_object object = {.strategy = strategy, .width = width, .name_bytes = name_bytes};
-    memcpy(object.name, name, name_bytes);
+    memcpy(object.name, name, object.name_bytes);
     memcpy(out, &object, sizeof object);
     return out + sizeof object;
 }
@@ -321,11 +418,17 @@ uint64_t catalog_save(const struct catalog *catalog, uint8_t *out, uint64_t out_
     at += sizeof head;
     for (uint32_t i = 0; i < catalog->topic_count; i++) {
         const struct topic *topic = &catalog->topics[i];
-        at = save_name(at, topic->name, topic->name_bytes, topic->strategy, topic->width);
+        at = save_object(at,
+                         (struct save_object){.strategy = topic->strategy,
+                                              .width = topic->width,
+                                              .name_bytes = topic->name_bytes},
+                         topic->name);
     }
     for (uint32_t i = 0; i < catalog->facility_count; i++) {
         const struct facility *facility = &catalog->facilities[i];
-        at = save_name(at, facility->name, facility->name_bytes, 0, 0);
+        at = save_object(
+            at, (struct save_object){.name_bytes = facility->name_bytes, .shard = facility->shard},
+            facility->name);
     }
     for (uint32_t i = 0; i < catalog->partition_count; i++) {
         const struct partition *partition = &catalog->partitions[i];
@@ -384,8 +487,11 @@ static int load_objects(struct catalog *catalog, const struct save_head *head, c
                                     .name_bytes = object.name_bytes};
             memcpy(topic->name, object.name, object.name_bytes);
         } else {
+            if (object.shard >= catalog->shard_count)
+                return XD_CHECKPOINT_CORRUPT;
             struct facility *facility = &catalog->facilities[catalog->facility_count++];
             *facility = (struct facility){.number = catalog->facility_count,
+                                          .shard = object.shard,
                                           .name_bytes = object.name_bytes};
             memcpy(facility->name, object.name, object.name_bytes);
         }

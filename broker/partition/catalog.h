@@ -7,6 +7,10 @@
  * numbers are dense and given in the sequence of the entries, so every replica and every rebuild
  * gives the same ones.
  *
+ * A facility lives on one shard, which is part of its entry: chosen when it is added, by the
+ * highest hash of name and shard, and never again. The global facility is shard 0's. Every shard
+ * holds the whole catalog; shard 0 decides, the others take its entries in the same sequence.
+ *
  * Entries take effect when they are appended, because verdicts fall over applied and pending
  * entries; replies wait until they are durable. When the same entry is applied later it must change
  * nothing. After a fence the whole table is thrown away and folded anew from the disk.
@@ -34,6 +38,7 @@ struct topic {
 
 struct facility {
     uint32_t number;              /* from 1; 0 is the global facility, without a name */
+    uint16_t shard;               /* that owns it */
     uint8_t name_bytes;           /* */
     char name[XD_NAME_BYTES_MAX]; /* */
 };
@@ -61,14 +66,17 @@ struct catalog {
     uint32_t partition_count;
     uint32_t facility_max; /* limits given at start */
     uint32_t partition_max;
+    uint32_t shard_count;   /* facilities are given to shards 0 .. shard_count - 1 */
     uint64_t epoch;         /* CONFIG entries appended so far */
     uint64_t pending_index; /* log index of the newest one; durable when the log says so */
 };
 
 uint64_t catalog_bytes_needed(uint32_t facility_max, uint32_t partition_max);
-/* An empty catalog. -ENOMEM when the arena is too small. */
+/* An empty catalog of one shard. -ENOMEM when the arena is too small. */
 int catalog_init(struct catalog *catalog, struct arena *arena, uint32_t facility_max,
                  uint32_t partition_max);
+/* The catalog of a broker with 1..XD_SHARDS_MAX shards; while it is empty. */
+void catalog_set_shards(struct catalog *catalog, uint32_t shard_count);
 
 /* ---- look up --------------------------------------------------------------------------------- */
 /* NULL when there is none. */
@@ -78,6 +86,8 @@ const struct facility *catalog_facility(const struct catalog *catalog, uint32_t 
 /* Number of a facility by name, 0 for the empty name, or XD_FACILITY_UNKNOWN. */
 int64_t catalog_facility_find(const struct catalog *catalog, struct xd_text name);
 struct partition *catalog_partition(struct catalog *catalog, uint32_t number);
+/* Shard that owns a facility; 0 for the global one. The number must exist. */
+uint32_t catalog_shard(const struct catalog *catalog, uint32_t facility);
 /* First partition of a placement; both numbers must exist. */
 uint32_t catalog_placement(const struct catalog *catalog, uint32_t topic, uint32_t facility);
 
@@ -93,6 +103,19 @@ int catalog_plan_facility(const struct catalog *catalog, struct xd_text name,
  * during recovery. 0, or XD_LOG_CORRUPT with *ret_why when it contradicts the table. */
 int catalog_take(struct catalog *catalog, const struct control_config *entry, uint64_t log_index,
                  const char **ret_why);
+
+/* How far a catalog is; one with less of a given one lacks the entries behind its own. */
+struct catalog_extent {
+    uint32_t topic_count;
+    uint32_t facility_count;
+    uint32_t partition_count;
+};
+struct catalog_extent catalog_extent(const struct catalog *catalog);
+/* The entry that follows `extent`, so that a catalog which takes one after the other becomes equal
+ * to this one. 1 and *ret_entry; 0: nothing is lacking; XD_LOG_CORRUPT: `extent` is none that this
+ * catalog ever had. */
+int catalog_entry_after(const struct catalog *catalog, const struct catalog_extent *extent,
+                        struct control_config *ret_entry);
 
 /* Applies a batch of records: offsets must be dense, append times must not fall. 0, or
  * XD_LOG_CORRUPT with *ret_why. */

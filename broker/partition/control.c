@@ -91,16 +91,18 @@ int control_config_decode(const struct xd_batch_header *batch, struct control_co
     int status = body_copy(batch, &body, sizeof body, ret_why);
     if (status < 0)
         return status;
-    if (body.number == 0 || !xd_bytes_zero(body.reserved, sizeof body.reserved) ||
+    if (body.number == 0 || body.reserved0 != 0 ||
+        !xd_bytes_zero(body.reserved1, sizeof body.reserved1) ||
         !name_ok(body.name, body.name_bytes)) {
         *ret_why = "config entry has a malformed name or number";
         return XD_LOG_CORRUPT;
     }
     int topic_ok = body.object == CONTROL_TOPIC && body.strategy < XD_STRATEGY_COUNT &&
-                   body.width >= 1 && body.width <= XD_PARTITION_WIDTH_MAX;
-    int facility_ok = body.object == CONTROL_FACILITY && body.strategy == 0 && body.width == 0;
+                   body.width >= 1 && body.width <= XD_PARTITION_WIDTH_MAX && body.shard == 0;
+    int facility_ok = body.object == CONTROL_FACILITY && body.strategy == 0 && body.width == 0 &&
+                      body.shard < XD_SHARDS_MAX;
     if (!topic_ok && !facility_ok) {
-        *ret_why = "config entry has an unknown object, strategy or width";
+        *ret_why = "config entry has an unknown object, strategy, width or shard";
         return XD_LOG_CORRUPT;
     }
     *ret = body;

@@ -26,7 +26,7 @@ const char *control_kind_name(uint16_t kind);
 
 /* Body of SESSION: the state of a channel from here on. */
 struct control_session {
-    uint32_t channel;               /*  0 registry number, from 1; also the producer_id */
+    uint32_t channel;               /*  0 registry number; also the producer_id */
     uint32_t facility;              /*  4 registry number, 0 = global */
     uint32_t producer_epoch;        /*  8 */
     uint16_t channel_epoch;         /* 12 from 1 */
@@ -47,7 +47,9 @@ struct control_config {
     uint8_t width;                /*  3 topic: partitions per facility, 1..64 */
     uint32_t number;              /*  4 registry number, from 1 */
     uint8_t name_bytes;           /*  8 1..64 */
-    uint8_t reserved[7];          /*  9 zero */
+    uint8_t reserved0;            /*  9 zero */
+    uint16_t shard;               /* 10 facility: the shard that owns it; topic: 0 */
+    uint8_t reserved1[4];         /* 12 zero */
     char name[XD_NAME_BYTES_MAX]; /* 16 rest zero */
 };
 static_assert(sizeof(struct control_config) == 80, "config entry size");

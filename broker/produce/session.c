@@ -23,7 +23,7 @@ int session_init(struct sessions *sessions, struct arena *arena,
                  const struct session_options *options, uint64_t hash_seed)
 {
     XD_ASSERT(options->channels_max >= 1 && options->channels_max <= 65536);
-    XD_ASSERT(options->chains_max >= 1);
+    XD_ASSERT(options->chains_max >= 1 && options->shard < XD_SHARDS_MAX);
     memset(sessions, 0, sizeof *sessions);
     uint32_t slots = hashmap_slot_count(options->chains_max);
     arena_budget(arena, "sessions");
@@ -39,12 +39,20 @@ int session_init(struct sessions *sessions, struct arena *arena,
 
 struct channel *session_channel(struct sessions *sessions, uint64_t number)
 {
+    uint64_t first = session_number(sessions, 0);
     XD_ASSERT(sessions->channel_count <= sessions->options.channels_max);
-    if (number < 1 || number > sessions->channel_count)
+    if (number < first || number - first >= sessions->channel_count)
         return NULL;
-    struct channel *channel = &sessions->channels[number - 1];
+    struct channel *channel = &sessions->channels[number - first];
     XD_ASSERT(channel->number == number);
     return channel;
+}
+
+uint32_t session_index(const struct sessions *sessions, const struct channel *channel)
+{
+    uint32_t index = channel->number - session_number(sessions, 0);
+    XD_ASSERT(index < sessions->channel_count && channel == &sessions->channels[index]);
+    return index;
 }
 
 struct channel *session_channel_find(struct sessions *sessions, struct xd_text source,
@@ -184,7 +192,7 @@ int session_plan_open(struct sessions *sessions, const struct xd_open_request *r
                  sessions->options.channels_max);
         return XD_CATALOG_FULL;
     }
-    fresh.number = sessions->channel_count + 1;
+    fresh.number = session_number(sessions, sessions->channel_count);
     fresh.facility = facility;
     fresh.source_bytes = (uint8_t)request->source.bytes;
     fresh.name_bytes = (uint8_t)name.bytes;
@@ -199,8 +207,8 @@ int session_take(struct sessions *sessions, const struct control_session *entry,
 {
     struct channel *channel = session_channel(sessions, entry->channel);
     if (channel == NULL) {
-        if (entry->channel != sessions->channel_count + 1 || entry->producer_epoch != 1 ||
-            entry->channel_epoch != 1) {
+        if (entry->channel != session_number(sessions, sessions->channel_count) ||
+            entry->producer_epoch != 1 || entry->channel_epoch != 1) {
             *ret_why = "session entry of an unknown channel";
             return XD_LOG_CORRUPT;
         }

@@ -37,15 +37,20 @@
 
 #define SESSION_PROOFS (2u * XD_INFLIGHT_BATCHES_MAX)
 
+/* A channel's number has its shard in bits 31..24: it is the producer_id of its batches, and a
+ * connection to any shard must lead to the one that has the channel. */
+#define SESSION_NUMBER_BITS 24u
+
 /* Limits given at start. */
 struct session_options {
     uint32_t channels_max; /* channels of all sources, 1..65536, default 4096 */
     uint32_t chains_max;   /* (channel, partition) pairs in use, default 8192 */
+    uint32_t shard;        /* whose channels they are, below XD_SHARDS_MAX, default 0 */
 };
 
 /* One independent numbering of a source. Feeds one facility. */
 struct channel {
-    uint32_t number;         /* from 1; the producer_id of its batches */
+    uint32_t number;         /* shard and number from 1; the producer_id of its batches */
     uint32_t facility;       /* registry number */
     uint32_t producer_epoch; /* staged: raised at every open */
     uint32_t applied_producer_epoch;
@@ -92,7 +97,7 @@ struct chain {
 };
 
 struct sessions {
-    struct channel *channels; /* channel n at [n - 1] */
+    struct channel *channels; /* in rising number */
     struct chain *chains;     /* in the sequence of their first batch */
     struct hashmap chain_map; /* channel << 32 | partition -> index in chains */
     uint32_t channel_count;
@@ -107,6 +112,18 @@ int session_init(struct sessions *sessions, struct arena *arena,
 
 /* ---- channels -------------------------------------------------------------------------------- */
 struct channel *session_channel(struct sessions *sessions, uint64_t number);
+/* The number of the channel at a position, from 0, whether there is one or not. */
+static inline uint32_t session_number(const struct sessions *sessions, uint32_t index)
+{
+    return (sessions->options.shard << SESSION_NUMBER_BITS) + index + 1;
+}
+/* Position of a channel in the table, from 0. */
+uint32_t session_index(const struct sessions *sessions, const struct channel *channel);
+/* Shard of a channel by its number, which may be anybody's; above every shard when it is none. */
+static inline uint64_t session_shard(uint64_t number)
+{
+    return number >> SESSION_NUMBER_BITS;
+}
 struct channel *session_channel_find(struct sessions *sessions, struct xd_text source,
                                      struct xd_text name);
 

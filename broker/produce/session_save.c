@@ -123,9 +123,9 @@ uint64_t session_save(const struct sessions *sessions, uint8_t *out, uint64_t ou
 static int load_channel(struct sessions *sessions, const struct save_channel *saved)
 {
     const struct control_session *entry = &saved->entry;
-    if (entry->channel != sessions->channel_count + 1 || entry->producer_epoch == 0 ||
-        entry->channel_epoch == 0 || entry->source_bytes > XD_NAME_BYTES_MAX ||
-        entry->name_bytes > XD_NAME_BYTES_MAX)
+    if (entry->channel != session_number(sessions, sessions->channel_count) ||
+        entry->producer_epoch == 0 || entry->channel_epoch == 0 ||
+        entry->source_bytes > XD_NAME_BYTES_MAX || entry->name_bytes > XD_NAME_BYTES_MAX)
         return XD_CHECKPOINT_CORRUPT;
     struct channel *channel = &sessions->channels[sessions->channel_count++];
     *channel = (struct channel){.number = entry->channel,

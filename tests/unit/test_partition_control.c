@@ -121,8 +121,8 @@ static int decode_config(const struct control_config *body)
 Test(partition_control, refuses_a_config_body_that_breaks_a_rule)
 {
     struct control_config good = topic_body();
-    struct control_config bad[9];
-    for (size_t i = 0; i < 9; i++)
+    struct control_config bad[11];
+    for (size_t i = 0; i < 11; i++)
         bad[i] = good;
     bad[0].object = 0;
     bad[1].object = 3;
@@ -130,23 +130,35 @@ Test(partition_control, refuses_a_config_body_that_breaks_a_rule)
     bad[3].width = 0;
     bad[4].width = XD_PARTITION_WIDTH_MAX + 1;
     bad[5].number = 0;
-    bad[6].reserved[6] = 1;
+    bad[6].reserved1[3] = 1;
     bad[7].name_bytes = 4;
     bad[8].object = CONTROL_FACILITY; /* with a strategy and a width */
+    bad[9].reserved0 = 1;
+    bad[10].shard = 1; /* a topic is everywhere */
     cr_assert_eq(decode_config(&good), 0);
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 11; i++)
         cr_assert_eq(decode_config(&bad[i]), XD_LOG_CORRUPT, "row %zu", i);
-    bad[8].strategy = bad[8].width = 0;
+    bad[8].strategy = 0;
+    cr_assert_eq(decode_config(&bad[8]), XD_LOG_CORRUPT);
+    bad[8].width = 0;
     cr_assert_eq(decode_config(&bad[8]), 0);
+    bad[8].shard = XD_SHARDS_MAX - 1;
+    cr_assert_eq(decode_config(&bad[8]), 0);
+    bad[8].shard = XD_SHARDS_MAX;
+    cr_assert_eq(decode_config(&bad[8]), XD_LOG_CORRUPT);
 }
 
 /* A body of another length is refused before it is looked at. */
 Test(partition_control, refuses_a_body_of_another_length)
 {
     struct memory memory;
-    struct control_session body = session_body();
-    struct control_config config;
+    struct control_session body = session_body(), session;
+    struct control_config config = topic_body();
     const char *why = NULL;
+    control_encode(CONTROL_CONFIG, &config, sizeof config, 1, memory.bytes);
+    cr_assert_eq(control_session_decode(&memory.batch, &session, &why), XD_LOG_CORRUPT);
+    cr_assert_not_null(why);
+    why = NULL;
     control_encode(CONTROL_SESSION, &body, sizeof body, 1, memory.bytes);
     cr_assert_eq(control_config_decode(&memory.batch, &config, &why), XD_LOG_CORRUPT);
     cr_assert_not_null(why);

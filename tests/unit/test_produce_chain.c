@@ -77,6 +77,9 @@ Test(produce_chain, another_hash_is_no_duplicate)
     cr_assert_eq(session_check(&kit.sessions, &batch).status, XD_DUPLICATE);
     batch.batch_xxh3 ^= 1;
     cr_assert_eq(session_check(&kit.sessions, &batch).status, XD_SEQUENCE_REUSED);
+    batch.batch_xxh3 ^= 1;
+    batch.record_count--; /* the same span with a record less */
+    cr_assert_eq(session_check(&kit.sessions, &batch).status, XD_SEQUENCE_REUSED);
     kit_end(&kit);
 }
 

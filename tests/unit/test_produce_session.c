@@ -26,6 +26,8 @@ Test(produce_session, registers_a_channel_on_its_first_open)
     cr_assert_eq(found, session_channel(&kit.sessions, 1));
     cr_assert_null(session_channel_find(&kit.sessions, text_of("wms"), text_of("dc0")));
     cr_assert_null(session_channel_find(&kit.sessions, text_of("wm"), text_of("dc07")));
+    cr_assert_null(session_channel_find(&kit.sessions, text_of("wmz"), text_of("dc07")));
+    cr_assert_null(session_channel_find(&kit.sessions, text_of("wms"), text_of("dc08")));
     cr_assert_null(session_channel(&kit.sessions, 0));
     cr_assert_null(session_channel(&kit.sessions, 2));
     kit_end(&kit);
@@ -240,7 +242,7 @@ Test(produce_session, take_refuses_entries_that_contradict_the_table)
     kit_open_durable(&kit, "a");
     struct control_session good = kit.entry;
     good.producer_epoch = 2;
-    struct control_session bad[] = {good, good, good, good, good, good, good};
+    struct control_session bad[] = {good, good, good, good, good, good, good, good, good};
     bad[0].channel = 3;
     bad[1].channel = 2; /* a new one starts with epoch 1 */
     bad[2].producer_epoch = 1;
@@ -248,6 +250,10 @@ Test(produce_session, take_refuses_entries_that_contradict_the_table)
     bad[4].channel_epoch = 3;
     bad[5].facility = 1;
     bad[6].name[0] = 'z';
+    bad[7].source[0] = 'z';
+    bad[8].channel = 2;
+    bad[8].producer_epoch = 1;
+    bad[8].channel_epoch = 2;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         why = NULL;
         cr_assert_eq(session_take(&kit.sessions, &bad[i], &why), XD_LOG_CORRUPT, "row %zu", i);
@@ -264,7 +270,7 @@ Test(produce_session, take_refuses_entries_that_contradict_the_table)
     kit_end(&kit);
 }
 
-/* Tables that do not fit the arena are refused at start. */
+/* Tables that do not fit the arena are refused at start, whichever of them it is. */
 Test(produce_session, init_needs_the_memory_it_asks_for)
 {
     struct session_options options = {.channels_max = 16, .chains_max = 16};
@@ -273,9 +279,43 @@ Test(produce_session, init_needs_the_memory_it_asks_for)
     uint64_t bytes = session_bytes_needed(&options);
     uint8_t *memory = malloc(bytes);
     cr_assert_not_null(memory);
-    arena_init(&arena, memory, bytes / 2);
-    cr_assert_eq(session_init(&sessions, &arena, &options, 1), -ENOMEM);
+    for (uint64_t part = 64; part < bytes - 3 * 64; part += 64) {
+        arena_init(&arena, memory, part);
+        cr_assert_eq(session_init(&sessions, &arena, &options, 1), -ENOMEM, "%llu bytes",
+                     (unsigned long long)part);
+    }
     arena_init(&arena, memory, bytes);
     cr_assert_eq(session_init(&sessions, &arena, &options, 1), 0);
     free(memory);
+}
+
+/* On another shard than the first, numbers carry the shard, and those of other shards are nobody's.
+ */
+Test(produce_session, numbers_channels_of_its_shard)
+{
+    static uint8_t saved[16384];
+    struct session_kit kit;
+    kit_begin(&kit, 4, 4, 1);
+    kit.sessions.options.shard = 5;
+    uint32_t first = kit_open_durable(&kit, "a"), second = kit_open_durable(&kit, "b");
+    cr_assert_eq(first, 5u << SESSION_NUMBER_BITS | 1u);
+    cr_assert_eq(second, first + 1);
+    cr_assert_eq(session_shard(first), 5);
+    cr_assert_eq(session_index(&kit.sessions, session_channel(&kit.sessions, second)), 1);
+    cr_assert_null(session_channel(&kit.sessions, 1));
+    cr_assert_null(session_channel(&kit.sessions, first + 2));
+    cr_assert_null(session_channel(&kit.sessions, (uint64_t)first + (1ull << 32)));
+    struct xd_batch_header batch = batch_of(&kit, second, 3, 0, 1, 2);
+    kit_append_durable(&kit, &batch, 0, 9);
+    cr_assert_eq(session_check(&kit.sessions, &batch).status, XD_DUPLICATE);
+    uint64_t bytes = session_save(&kit.sessions, saved, sizeof saved);
+    kit_end(&kit);
+    kit_begin(&kit, 4, 4, 1);
+    cr_assert_eq(session_load(&kit.sessions, saved, bytes), XD_CHECKPOINT_CORRUPT);
+    kit_end(&kit);
+    kit_begin(&kit, 4, 4, 1);
+    kit.sessions.options.shard = 5;
+    cr_assert_eq(session_load(&kit.sessions, saved, bytes), (int64_t)bytes);
+    cr_assert_eq(session_check(&kit.sessions, &batch).status, XD_DUPLICATE);
+    kit_end(&kit);
 }

@@ -180,6 +180,34 @@ Test(produce_session_save, refuses_a_chain_that_contradicts_its_channel)
     cr_assert_eq(load(saved, bytes, 4, 4), XD_CHECKPOINT_CORRUPT);
 }
 
+/* Numbers that no fold gives are refused wherever they stand, hash or no hash. */
+Test(produce_session_save, refuses_numbers_that_no_fold_gives)
+{
+    enum { FIRST = 16, SECOND = FIRST + 176, CHAIN = SECOND + 176, NEXT = CHAIN + 32 + 48 * 16 };
+    static_assert(XD_INFLIGHT_BATCHES_MAX == 16, "where the second chain begins");
+    const struct {
+        uint32_t at, bytes;
+        uint32_t value;
+    } rows[] = {
+        {FIRST, 4, 2},       {SECOND, 4, 1},
+        {FIRST + 8, 4, 0},   {FIRST + 12, 2, 0},
+        {FIRST + 14, 1, 65}, {SECOND + 15, 1, 65},
+        {CHAIN, 4, 0},       {CHAIN, 4, 3},
+        {CHAIN + 8, 4, 0},   {CHAIN + 8, 4, XD_INFLIGHT_BATCHES_MAX + 1},
+        {NEXT + 4, 4, 3}, /* the partition of the first chain once more */
+    };
+    static uint8_t saved[16384];
+    uint64_t bytes = save_example(saved, sizeof saved);
+    cr_assert_eq(bytes, NEXT + 32 + 48 * XD_INFLIGHT_BATCHES_MAX);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        static uint8_t spoiled[sizeof saved];
+        memcpy(spoiled, saved, bytes);
+        cr_assert_neq(memcmp(spoiled + rows[i].at, &rows[i].value, rows[i].bytes), 0, "row %zu", i);
+        memcpy(spoiled + rows[i].at, &rows[i].value, rows[i].bytes);
+        cr_assert_eq(load(spoiled, bytes, 4, 4), XD_CHECKPOINT_CORRUPT, "row %zu", i);
+    }
+}
+
 /* Damage in any byte never crashes the load. */
 Test(produce_session_save, survives_damage_in_any_byte)
 {
