@@ -45,6 +45,29 @@ static int find_verb(struct xd_text name, char *detail)
     return XD_NOT_FOUND;
 }
 
+/* The value of argument "shard", or `none` when the verb has none or it was not given. */
+static uint64_t shard_of(const struct arguments *arguments, uint64_t none)
+{
+    for (uint32_t i = 0; i < arguments->count; i++)
+        if (arguments->values[i].given && strcmp(arguments->values[i].name, "shard") == 0)
+            return arguments->values[i].number;
+    return none;
+}
+
+uint32_t admin_shard(const struct xd_admin_request *request, uint32_t here, uint32_t shard_count)
+{
+    struct arguments arguments;
+    char detail[XD_DETAIL_BYTES_MAX];
+    int verb = find_verb(request->verb, detail);
+    if (verb < 0 || arguments_parse((unsigned)verb, request->json, &arguments, detail) < 0)
+        return here;
+    uint64_t shard = shard_of(&arguments, here);
+    arguments_release(&arguments);
+    if (admin_verb_at((unsigned)verb)->changes)
+        return 0;
+    return shard < shard_count ? (uint32_t)shard : here;
+}
+
 int admin_run(const struct admin_view *view, const struct xd_admin_request *request, char *out,
               uint32_t out_bytes, struct admin_result *ret_result, char *detail)
 {
@@ -59,6 +82,12 @@ int admin_run(const struct admin_view *view, const struct xd_admin_request *requ
     int status = arguments_parse((unsigned)verb, request->json, &arguments, detail);
     if (status < 0)
         return status;
+    if (shard_of(&arguments, view->shard) != view->shard) {
+        snprintf(detail, XD_DETAIL_BYTES_MAX, "shard: this broker has %u, from number 0",
+                 view->shard_count);
+        arguments_release(&arguments);
+        return XD_FIELD_INVALID;
+    }
 
     writer_init(&writer, out, XD_ADMIN_REPLY_BYTES_MAX);
     struct call call = {

@@ -50,6 +50,8 @@ struct admin_view {
     uint64_t acks_waiting;     /* answers that wait for a flush */
     uint64_t disk_low_bytes;   /* below this free space producers wait; 0 = not watched */
     uint32_t shard;            /* number of this one */
+    uint32_t shard_count;      /* of the broker */
+    const uint8_t *cluster_id; /* 16 bytes, names the broker */
     enum xd_durability default_durability; /* for clients that do not ask */
     enum admin_state state;
 };
@@ -68,13 +70,13 @@ struct admin_result {
 int admin_run(const struct admin_view *view, const struct xd_admin_request *request, char *out,
               uint32_t out_bytes, struct admin_result *ret_result, char *detail);
 
+/* Shard that a request is for: shard 0 when its verb changes something, else the one that argument
+ * "shard" names, else the caller's. `here` also for a request that is wrong: running it says how. */
+uint32_t admin_shard(const struct xd_admin_request *request, uint32_t here, uint32_t shard_count);
+
 /* Reply of a change whose entry is durable: the object as "show" gives it. Returns bytes. */
 uint32_t admin_render_entry(const struct admin_view *view, const struct control_config *entry,
                             char *out, uint32_t out_bytes);
-
-/* OpenMetrics text of the counters and gauges, the same numbers as verb "metrics". Returns bytes.
- */
-uint32_t admin_metrics_text(const struct admin_view *view, char *out, uint32_t out_bytes);
 
 /* ---- the verb table ----------------------------------------------------------------------------
  */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * All numbers at once, as JSON and as OpenMetrics text: the shard's counters, and levels that are
- * read off its tables on demand (gauges.def).
- *
- * OpenMetrics wants base units: nanoseconds become seconds with nine exact decimals, "_ns" becomes
- * "_seconds". A counter's sample ends in _total. JSON keeps names and units of the tables.
+ * All numbers at once; see metrics.h, and as JSON by verb "metrics" under the names and units of
+ * the tables: the shard's counters, and levels that are read off its tables when asked
+ * (gauges.def).
  */
+#include "broker/admin/metrics.h"
+
 #include "broker/admin/verbs.h"
 #include "wire/xassert.h"
 
@@ -13,24 +13,23 @@
 #include <stdio.h>
 #include <string.h>
 
-enum gauge {
-#define X(name, unit, value, text) GAUGE_##name,
-#include "broker/admin/gauges.def"
-#undef X
-    GAUGE_COUNT
-};
+#define METRIC_NAME_BYTES 96u
+/* A family's two lines, and one line of a sample, with room to spare. */
+#define FAMILY_BYTES_MAX 512u
+#define SAMPLE_BYTES_MAX 192u
 
 struct gauge_row {
     const char *name; /* "log_kept_bytes" */
-    const char *unit; /* "bytes" */
     const char *text; /* one line */
 };
 static const struct gauge_row gauge_rows[] = {
-#define X(name, unit, value, text) {#name, unit, text},
+#define X(name, unit, value, text) {#name, text},
 #include "broker/admin/gauges.def"
 #undef X
 };
-static_assert(sizeof gauge_rows / sizeof gauge_rows[0] == GAUGE_COUNT, "one row per gauge");
+static_assert(sizeof gauge_rows / sizeof gauge_rows[0] == METRICS_GAUGE_COUNT, "a row per gauge");
+
+/* ---- sample ---------------------------------------------------------------------------------- */
 
 static uint64_t uptime_seconds(const struct admin_view *view)
 {
@@ -39,52 +38,65 @@ static uint64_t uptime_seconds(const struct admin_view *view)
     return (now_ns - view->started_mono_ns) / 1000000000u;
 }
 
-static void gauges_read(const struct admin_view *view, uint64_t values[GAUGE_COUNT])
+void metrics_sample_take(const struct admin_view *view, struct metrics_sample *ret_sample)
 {
+    const struct arena_budget *budget;
     struct log_stats all, *stats = &all;
     log_stats(view->log, stats);
-#define X(name, unit, value, text) values[GAUGE_##name] = (uint64_t)(value);
+    ret_sample->counters = *view->counters;
+#define X(name, unit, value, text) ret_sample->gauges[METRICS_GAUGE_##name] = (uint64_t)(value);
 #include "broker/admin/gauges.def"
 #undef X
+    ret_sample->budget_count = 0;
+    while ((budget = arena_budget_at(view->arena, ret_sample->budget_count)) != NULL)
+        ret_sample->budgets[ret_sample->budget_count++] = *budget;
+    ret_sample->shard = view->shard;
+    XD_ASSERT(ret_sample->budget_count <= ARENA_BUDGETS_MAX);
 }
 
 int verb_metrics(struct call *call)
 {
-    const struct admin_view *view = call->view;
-    const struct arena_budget *budget;
-    uint64_t gauges[GAUGE_COUNT];
-    gauges_read(view, gauges);
+    struct metrics_sample sample;
+    metrics_sample_take(call->view, &sample);
     writer_object(call->out, NULL);
     writer_object(call->out, "metrics");
     for (unsigned id = 0; id < COUNTER_COUNT; id++)
-        writer_number(call->out, counters_row(id)->name, view->counters->v[id]);
-    for (unsigned id = 0; id < GAUGE_COUNT; id++)
-        writer_number(call->out, gauge_rows[id].name, gauges[id]);
+        writer_number(call->out, counters_row(id)->name, sample.counters.v[id]);
+    for (unsigned id = 0; id < METRICS_GAUGE_COUNT; id++)
+        writer_number(call->out, gauge_rows[id].name, sample.gauges[id]);
     writer_object_end(call->out);
     writer_object(call->out, "memory_budget_bytes");
-    for (uint32_t row = 0; (budget = arena_budget_at(view->arena, row)) != NULL; row++)
-        writer_number(call->out, budget->name, budget->bytes);
+    for (uint32_t row = 0; row < sample.budget_count; row++)
+        writer_number(call->out, sample.budgets[row].name, sample.budgets[row].bytes);
     writer_object_end(call->out);
     writer_object_end(call->out);
     return 0;
 }
 
-/* ---- OpenMetrics ----------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
-/* Text that is being put together; sized by the table, so it fits. */
+/* What is put together, and from what. */
 struct text {
-    char *out;
-    uint32_t bytes; /* of out */
-    uint32_t used;  /* without the terminator */
+    const struct metrics_sample *samples;
+    uint32_t count;         /* of samples */
+    enum metrics_form form; /* */
+    char *out;              /* */
+    uint64_t bytes;         /* of out */
+    uint64_t used;          /* */
 };
+
+uint64_t metrics_text_bytes_max(uint32_t shard_count)
+{
+    uint64_t families = COUNTER_COUNT + METRICS_GAUGE_COUNT + 2u;
+    uint64_t samples = COUNTER_COUNT + METRICS_GAUGE_COUNT + 1u + ARENA_BUDGETS_MAX;
+    return families * FAMILY_BYTES_MAX + samples * shard_count * SAMPLE_BYTES_MAX;
+}
 
 static void text_took(struct text *text, int written)
 {
-    XD_ASSERT(written >= 0 && (uint32_t)written < text->bytes - text->used);
-    text->used += (uint32_t)written;
+    XD_ASSERT(written >= 0 && (uint64_t)written < text->bytes - text->used);
+    text->used += (uint64_t)written;
 }
-
-#define METRIC_NAME_BYTES 96u
 
 /* "sync_ns_total" -> "sync_seconds"; "batches_appended" stays. */
 static void metric_name(const char *name, bool ns, bool counter, char *ret_name)
@@ -100,52 +112,87 @@ static void metric_name(const char *name, bool ns, bool counter, char *ret_name)
         ret_name[bytes - 6] = '\0';
 }
 
-static void put_metric(struct text *text, const char *name, const char *help, bool ns, bool counter,
-                       uint64_t value)
+/* The older form declares a counter under the name of its sample. */
+static void put_family(struct text *text, const char *metric, const char *type, const char *help)
+{
+    const char *ending =
+        text->form == METRICS_PLAIN && strcmp(type, "counter") == 0 ? "_total" : "";
+    text_took(text, snprintf(text->out + text->used, text->bytes - text->used,
+                             "# TYPE crossdock_%s%s %s\n# HELP crossdock_%s%s %s\n", metric, ending,
+                             type, metric, ending, help));
+}
+
+static void put_value(struct text *text, const char *metric, bool ns, bool counter, uint32_t shard,
+                      uint64_t value)
+{
+    const char *ending = counter ? "_total" : "";
+    char *at = text->out + text->used;
+    uint64_t room = text->bytes - text->used;
+    if (ns)
+        text_took(text,
+                  snprintf(at, room, "crossdock_%s%s{shard=\"%u\"} %" PRIu64 ".%09" PRIu64 "\n",
+                           metric, ending, shard, value / 1000000000u, value % 1000000000u));
+    else
+        text_took(text, snprintf(at, room, "crossdock_%s%s{shard=\"%u\"} %" PRIu64 "\n", metric,
+                                 ending, shard, value));
+}
+
+static void put_counter(struct text *text, unsigned id)
 {
     char metric[METRIC_NAME_BYTES];
-    metric_name(name, ns, counter, metric);
-    text_took(text, snprintf(text->out + text->used, text->bytes - text->used,
-                             "# TYPE crossdock_%s %s\n# HELP crossdock_%s %s\ncrossdock_%s%s ",
-                             metric, counter ? "counter" : "gauge", metric, help, metric,
-                             counter ? "_total" : ""));
-    if (ns)
-        text_took(text, snprintf(text->out + text->used, text->bytes - text->used,
-                                 "%" PRIu64 ".%09" PRIu64 "\n", value / 1000000000u,
-                                 value % 1000000000u));
-    else
-        text_took(text, snprintf(text->out + text->used, text->bytes - text->used, "%" PRIu64 "\n",
-                                 value));
+    const struct counter_row *row = counters_row(id);
+    bool ns = strcmp(row->unit, "ns") == 0, counter = row->kind == COUNTER_KIND_COUNTER;
+    metric_name(row->name, ns, counter, metric);
+    put_family(text, metric, counter ? "counter" : "gauge", row->text);
+    for (uint32_t i = 0; i < text->count; i++)
+        put_value(text, metric, ns, counter, text->samples[i].shard,
+                  text->samples[i].counters.v[id]);
 }
 
-static void put_build_and_memory(struct text *text, const struct admin_view *view)
+static void put_gauge(struct text *text, unsigned id)
 {
-    const struct arena_budget *budget;
-    text_took(text, snprintf(text->out + text->used, text->bytes - text->used,
-                             "# TYPE crossdock_build info\n# HELP crossdock_build what runs\n"
-                             "crossdock_build_info{version=\"%s\",commit=\"%s\",engine=\"%s\"} 1\n"
-                             "# TYPE crossdock_memory_budget_bytes gauge\n"
-                             "# HELP crossdock_memory_budget_bytes memory taken at start\n",
-                             view->version, view->commit, view->env->engine));
-    for (uint32_t row = 0; (budget = arena_budget_at(view->arena, row)) != NULL; row++)
-        text_took(text, snprintf(text->out + text->used, text->bytes - text->used,
-                                 "crossdock_memory_budget_bytes{budget=\"%s\"} %zu\n", budget->name,
-                                 budget->bytes));
+    put_family(text, gauge_rows[id].name, "gauge", gauge_rows[id].text);
+    for (uint32_t i = 0; i < text->count; i++)
+        put_value(text, gauge_rows[id].name, false, false, text->samples[i].shard,
+                  text->samples[i].gauges[id]);
 }
 
-uint32_t admin_metrics_text(const struct admin_view *view, char *out, uint32_t out_bytes)
+static void put_budgets(struct text *text)
 {
-    struct text text = {.out = out, .bytes = out_bytes};
-    uint64_t gauges[GAUGE_COUNT];
-    gauges_read(view, gauges);
-    for (unsigned id = 0; id < COUNTER_COUNT; id++) {
-        const struct counter_row *row = counters_row(id);
-        put_metric(&text, row->name, row->text, strcmp(row->unit, "ns") == 0,
-                   row->kind == COUNTER_KIND_COUNTER, view->counters->v[id]);
+    put_family(text, "memory_budget_bytes", "gauge", "memory taken at start, by module");
+    for (uint32_t i = 0; i < text->count; i++) {
+        const struct metrics_sample *sample = &text->samples[i];
+        for (uint32_t row = 0; row < sample->budget_count; row++)
+            text_took(text, snprintf(text->out + text->used, text->bytes - text->used,
+                                     "crossdock_memory_budget_bytes{shard=\"%u\",budget=\"%s\"} "
+                                     "%zu\n",
+                                     sample->shard, sample->budgets[row].name,
+                                     sample->budgets[row].bytes));
     }
-    for (unsigned id = 0; id < GAUGE_COUNT; id++)
-        put_metric(&text, gauge_rows[id].name, gauge_rows[id].text, false, false, gauges[id]);
-    put_build_and_memory(&text, view);
-    text_took(&text, snprintf(text.out + text.used, text.bytes - text.used, "# EOF\n"));
+}
+
+/* The older form has no type for it: a gauge that is always 1, as is the custom. */
+static void put_build(struct text *text, const struct metrics_build *build)
+{
+    bool open = text->form == METRICS_OPEN;
+    put_family(text, open ? "build" : "build_info", open ? "info" : "gauge", "what runs");
+    text_took(text, snprintf(text->out + text->used, text->bytes - text->used,
+                             "crossdock_build_info{version=\"%s\",commit=\"%s\",engine=\"%s\"} 1\n",
+                             build->version, build->commit, build->engine));
+}
+
+uint64_t metrics_text(const struct metrics_build *build, const struct metrics_sample *samples,
+                      uint32_t count, enum metrics_form form, char *out, uint64_t out_bytes)
+{
+    struct text text = {
+        .samples = samples, .count = count, .form = form, .out = out, .bytes = out_bytes};
+    for (unsigned id = 0; id < COUNTER_COUNT; id++)
+        put_counter(&text, id);
+    for (unsigned id = 0; id < METRICS_GAUGE_COUNT; id++)
+        put_gauge(&text, id);
+    put_budgets(&text);
+    put_build(&text, build);
+    if (form == METRICS_OPEN)
+        text_took(&text, snprintf(out + text.used, out_bytes - text.used, "# EOF\n"));
     return text.used;
 }

@@ -83,12 +83,10 @@ static const char *next_step(enum admin_state state)
     return NULL;
 }
 
-static void write_uuid(struct writer *out, struct log *log)
+static void write_uuid(struct writer *out, const uint8_t uuid[16])
 {
-    uint8_t uuid[16];
     char text[33];
-    log_uuid(log, uuid);
-    for (uint32_t i = 0; i < sizeof uuid; i++)
+    for (uint32_t i = 0; i < 16; i++)
         snprintf(text + 2u * i, 3, "%02x", uuid[i]);
     writer_string(out, "cluster_id", text);
 }
@@ -121,7 +119,8 @@ int verb_status(struct call *call)
     writer_time(out, "time", env_now_wall_us(view->env));
     writer_number(out, "uptime_seconds", (now_ns - view->started_mono_ns) / 1000000000u);
     writer_number(out, "shard", view->shard);
-    write_uuid(out, view->log);
+    writer_number(out, "shards", view->shard_count);
+    write_uuid(out, view->cluster_id);
     writer_string(out, "default_durability", durability_name(view->default_durability));
     writer_number(out, "connections", view->connections);
     writer_number(out, "readers_waiting", view->readers_waiting);

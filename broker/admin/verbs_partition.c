@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Verb "partition list": offsets of every partition, in pages.
+ * Verb "partition list": offsets of every partition that this shard owns, in pages.
  */
 #include "broker/admin/verbs.h"
 #include "wire/status.h"
@@ -31,9 +31,11 @@ static int read_filter(struct call *call, struct filter *ret_filter)
     return 0;
 }
 
-static bool passes(const struct filter *filter, const struct partition *partition)
+static bool passes(const struct admin_view *view, const struct filter *filter,
+                   const struct partition *partition)
 {
-    return (filter->topic == UINT32_MAX || filter->topic == partition->topic) &&
+    return catalog_shard(view->catalog, partition->facility) == view->shard &&
+           (filter->topic == UINT32_MAX || filter->topic == partition->topic) &&
            (filter->facility == UINT32_MAX || filter->facility == partition->facility);
 }
 
@@ -73,7 +75,7 @@ int verb_partition_list(struct call *call)
     writer_object(call->out, NULL);
     writer_array(call->out, "partitions");
     for (; number < catalog->partition_count && !more; number++) {
-        if (!passes(&filter, &catalog->partitions[number]))
+        if (!passes(call->view, &filter, &catalog->partitions[number]))
             continue;
         if (rows == page.limit) {
             more = true;

@@ -67,12 +67,13 @@ int verb_source_list(struct call *call)
     int status = call_page(call, 1, &page);
     if (status < 0)
         return status;
-    uint64_t rows = 0, next = 0;
+    uint64_t first = session_number(sessions, 0), rows = 0, next = 0;
     bool more = false;
     writer_object(call->out, NULL);
     writer_array(call->out, "channels");
-    for (uint64_t n = page.from < 1 ? 1 : page.from; n <= sessions->channel_count && !more; n++) {
-        const struct channel *channel = &sessions->channels[n - 1];
+    for (uint64_t n = page.from < first ? first : page.from;
+         n - first < sessions->channel_count && !more; n++) {
+        const struct channel *channel = &sessions->channels[n - first];
         if (!durable(channel) || (source.bytes > 0 && !same(source, source_of(channel))))
             continue;
         if (rows == page.limit) {

@@ -56,6 +56,8 @@ static inline struct admin_world *world_begin(void)
                                       .config_json = "{\"log.tail_bytes\":{\"value\":1}}",
                                       .version = "1.2.3",
                                       .commit = "abc",
+                                      .shard_count = 1,
+                                      .cluster_id = (const uint8_t *)"0123456789abcdef",
                                       .started_mono_ns = env_now_mono_ns(world->run.env)};
     return world;
 }

@@ -68,3 +68,39 @@ Test(admin_admin, names_every_state)
     for (unsigned i = 0; i < ADMIN_STATE_COUNT; i++)
         cr_assert_str_eq(admin_state_name((enum admin_state)i), names[i]);
 }
+
+static uint32_t shard_for(const char *verb, const char *json)
+{
+    struct xd_admin_request request = {.verb = text_of(verb), .json = text_of(json)};
+    return admin_shard(&request, 2, 4);
+}
+
+/* Changes go to shard 0, a look to the shard that is named; what is wrong is told by the shard that
+ * has it. */
+Test(admin_admin, knows_the_shard_that_a_request_is_for)
+{
+    cr_assert_eq(shard_for("topic create", "{\"name\":\"a\"}"), 0);
+    cr_assert_eq(shard_for("facility add", "{\"name\":\"a\",\"dry_run\":true}"), 0);
+    cr_assert_eq(shard_for("status", ""), 2);
+    cr_assert_eq(shard_for("status", "{\"shard\":3}"), 3);
+    cr_assert_eq(shard_for("source list", "{\"from\":1,\"shard\":0}"), 0);
+    cr_assert_eq(shard_for("status", "{\"shard\":4}"), 2);
+    cr_assert_eq(shard_for("status", "{\"shard\":-1}"), 2);
+    cr_assert_eq(shard_for("topic list", "{\"shard\":1}"), 2);
+    cr_assert_eq(shard_for("topic crate", ""), 2);
+}
+
+/* A shard answers for itself and for nobody else. */
+Test(admin_admin, refuses_to_answer_for_another_shard)
+{
+    struct admin_world *world = world_begin();
+    cr_assert_eq(world_run(world, "status", "{\"shard\":0}"), 0);
+    cr_assert_eq(world_run(world, "status", "{\"shard\":1}"), XD_FIELD_INVALID);
+    cr_assert_str_eq(world->detail, "shard: this broker has 1, from number 0");
+    world->view.shard = 1;
+    world->view.shard_count = 2;
+    cr_assert_eq(world_run(world, "status", "{\"shard\":1}"), 0);
+    world_is(world, "shard", "1");
+    world_is(world, "shards", "2");
+    world_end(world);
+}

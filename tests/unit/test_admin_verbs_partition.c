@@ -101,3 +101,24 @@ Test(admin_verbs_partition, gives_pages_that_join_to_the_whole)
     }
     world_end(world);
 }
+
+/* A shard lists what it owns. */
+Test(admin_verbs_partition, lists_partitions_of_its_own_facilities_only)
+{
+    struct admin_world *world = world_begin();
+    catalog_set_shards(&world->catalog, 2);
+    world->view.shard_count = 2;
+    world_topic(world, "stock", XD_STRATEGY_SKU, 2);
+    world_facility(world, "DC07");
+    uint32_t owner = catalog_shard(&world->catalog, 1);
+    world->view.shard = owner;
+    cr_assert_eq(world_run(world, "partition list", "{\"facility\":\"DC07\"}"), 0);
+    world_is(world, "partitions.0.partition", "2");
+    world->view.shard = 1 - owner;
+    cr_assert_eq(world_run(world, "partition list", "{\"facility\":\"DC07\"}"), 0);
+    world_is(world, "partitions", "[]");
+    world->view.shard = 0;
+    cr_assert_eq(world_run(world, "partition list", "{\"facility\":\"\"}"), 0);
+    world_is(world, "partitions.1.partition", "1");
+    world_end(world);
+}
