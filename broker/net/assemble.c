@@ -41,18 +41,35 @@ int assemble_init(struct assemble *assemble, struct env *env, struct arena *aren
     return 0;
 }
 
-/* Gives back the memory that a piece describes, and the piece. */
-static void piece_release(struct assemble *assemble, struct inbox *inbox, struct piece *piece)
+void piece_free(struct assemble *assemble, struct piece *piece)
 {
+    XD_ASSERT(piece->users == 0);
     if (piece->chunk != NULL) {
         pool_release(&assemble->chunks, piece->chunk);
     } else {
-        XD_ASSERT(inbox->lent_count > 0 && assemble->lent_count > 0);
-        inbox->lent_count--;
+        XD_ASSERT(assemble->lent_count > 0);
         assemble->lent_count--;
         env_buffer_release(assemble->env, piece->buffer);
     }
     pool_release(&assemble->pieces, piece);
+}
+
+/* A piece leaves the inbox. Its memory goes back, unless lent frames keep it. */
+static void piece_release(struct assemble *assemble, struct inbox *inbox, struct piece *piece)
+{
+    bool lent = piece->chunk == NULL;
+
+    XD_ASSERT(!lent || inbox->lent_count > 0);
+    if (lent)
+        inbox->lent_count--;
+    if (piece->users == 0) {
+        piece_free(assemble, piece);
+        return;
+    }
+    piece->bytes = 0;
+    piece->next = NULL;
+    if (lent)
+        inbox->kept_count++;
 }
 
 void inbox_append(struct assemble *assemble, struct inbox *inbox, const uint8_t *data,
@@ -63,6 +80,7 @@ void inbox_append(struct assemble *assemble, struct inbox *inbox, const uint8_t 
     /* One piece for each buffer there is, so an unused one is there for this buffer. */
     XD_ASSERT(piece != NULL);
     XD_ASSERT(bytes > 0 && buffer != ENV_BUFFER_NONE);
+    XD_ASSERT(inbox->lent_count < UINT16_MAX); /* ENV_BUFFER_NONE is no buffer */
     *piece = (struct piece){.data = data, .bytes = bytes, .buffer = buffer};
     if (inbox->last != NULL)
         inbox->last->next = piece;
@@ -224,6 +242,8 @@ bool inbox_spill(struct assemble *assemble, struct inbox *inbox, uint32_t keep)
     while (inbox->lent_count > 0) {
         struct piece *lent = inbox->spill_last != NULL ? inbox->spill_last->next : inbox->first;
         XD_ASSERT(lent != NULL);
+        if (lent->users > 0 && lent->next == NULL)
+            return true; /* A copy would cost a chunk and bring no buffer. */
         if (!spill_piece(assemble, inbox, lent, keep))
             return false;
     }
@@ -240,7 +260,7 @@ void inbox_drop(struct assemble *assemble, struct inbox *inbox)
         piece = next;
     }
     XD_ASSERT(inbox->lent_count == 0);
-    *inbox = (struct inbox){0};
+    *inbox = (struct inbox){.kept_count = inbox->kept_count};
 }
 
 void inbox_check(const struct inbox *inbox)
@@ -253,6 +273,7 @@ void inbox_check(const struct inbox *inbox)
     for (const struct piece *piece = inbox->first; piece != NULL; piece = piece->next) {
         XD_ASSERT(piece->bytes > 0);
         XD_ASSERT(piece->chunk == NULL || lent == 0);
+        XD_ASSERT(piece->users == 0 || piece == inbox->first || piece == inbox_lent_first(inbox));
         bytes += piece->bytes;
         if (piece->chunk == NULL)
             lent++;

@@ -12,6 +12,10 @@
  * inbox_spill copies what an inbox holds into spill chunks and gives the buffers back; when chunks
  * run out it says so, and whoever called decides who has to go. Shutdown: inbox_drop.
  *
+ * A frame that is lent to another shard (lend.h) keeps the pieces its payload lies in: a piece that
+ * leaves the inbox then stays until its last lent frame is back, and its buffer or chunk with it.
+ * Only the oldest unread piece in a buffer, and the oldest in a chunk, can be such a one.
+ *
  * Memory is bounded: one piece per lent buffer and one per spill chunk, both counted at start. Must
  * not read a clock, close a connection or look into payloads.
  */
@@ -30,14 +34,15 @@
  * often than not, and a connection then takes what it needs instead of a whole frame's room. */
 #define SPILL_CHUNK_BYTES 4096u
 
-/* Unread bytes of one receive, or of one spill chunk. */
+/* Unread bytes of one receive, or of one spill chunk; what lent frames lie in. */
 struct piece {
     struct piece *next;  /* following bytes of the stream, NULL = none yet */
     const uint8_t *data; /* first unread byte */
     uint8_t *chunk;      /* the spill chunk it lies in; NULL = in a lent buffer */
-    uint32_t bytes;      /* unread bytes, at least 1 while in an inbox */
+    uint32_t bytes;      /* unread bytes, at least 1 while in an inbox, 0 when only lent */
     uint32_t room;       /* spill chunk: free bytes behind the data; lent buffer: 0 */
     uint16_t buffer;     /* id of the lent buffer, or ENV_BUFFER_NONE */
+    uint32_t users;      /* lent frames whose payload lies in it */
 };
 
 /* What all inboxes share. */
@@ -47,7 +52,7 @@ struct assemble {
     struct pool chunks;     /* SPILL_CHUNK_BYTES each */
     struct iovec *iovecs;   /* pieces of the one frame that is out; as many as there are pieces */
     uint32_t iovec_count;   /* entries of iovecs */
-    uint32_t lent_count;    /* lent buffers in all inboxes */
+    uint32_t lent_count;    /* lent buffers in all inboxes, and those kept by lent frames alone */
     uint64_t spilled_bytes; /* copied into spill chunks since start */
 };
 
@@ -57,7 +62,8 @@ struct inbox {
     struct piece *last;       /* newest bytes */
     struct piece *spill_last; /* last piece in a spill chunk, NULL = none */
     uint64_t bytes;           /* unread bytes in all pieces */
-    uint32_t lent_count;      /* pieces that lie in lent buffers */
+    uint16_t lent_count;      /* pieces that lie in lent buffers */
+    uint16_t kept_count;      /* lent buffers that left it, kept by frames of it that are lent */
     bool head_known;          /* `head` is decoded */
     struct xd_frame head;     /* header of the first frame */
 };
@@ -86,11 +92,29 @@ uint32_t inbox_pieces(struct assemble *assemble, const struct inbox *inbox);
 void inbox_consume(struct assemble *assemble, struct inbox *inbox);
 
 /* Copies lent pieces into spill chunks, oldest first, and gives their buffers back, as long as more
- * than `keep` chunks are free. True when no lent piece is left. */
+ * than `keep` chunks are free. False when that ended it; else what is left could not give its
+ * buffer back, because a lent frame keeps it. */
 bool inbox_spill(struct assemble *assemble, struct inbox *inbox, uint32_t keep);
 
-/* Gives everything back. */
+/* Gives everything back but what lent frames keep, which stays counted. */
 void inbox_drop(struct assemble *assemble, struct inbox *inbox);
+
+/* Gives the memory of a piece back that is in no inbox and in no lent frame. */
+void piece_free(struct assemble *assemble, struct piece *piece);
+
+/* The oldest piece that lies in a lent buffer, NULL = none. */
+static inline const struct piece *inbox_lent_first(const struct inbox *inbox)
+{
+    return inbox->spill_last != NULL ? inbox->spill_last->next : inbox->first;
+}
+
+/* Lent buffers that would go back to the env if everything were read. */
+static inline uint32_t inbox_buffers(const struct inbox *inbox)
+{
+    if (inbox->lent_count == 0)
+        return 0;
+    return inbox->lent_count - (inbox_lent_first(inbox)->users > 0 ? 1u : 0u);
+}
 
 /* Asserts all invariants, O(pieces). */
 void inbox_check(const struct inbox *inbox);

@@ -15,79 +15,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* Chunks that hold `spill_count` frames of the largest size; one more each, because a frame may
- * begin inside a chunk. */
-static uint32_t spill_chunks(const struct net_options *options)
-{
-    uint32_t frame = options->frame_bytes_max + XD_FRAME_HEADER_BYTES;
-    return options->spill_count * ((frame + SPILL_CHUNK_BYTES - 1) / SPILL_CHUNK_BYTES + 1);
-}
-
-static struct output_sizes output_sizes(const struct net_options *options)
-{
-    return (struct output_sizes){
-        .chunk_bytes = options->out_chunk_bytes,
-        .chunk_count = options->out_chunk_count,
-        .chunks_per_conn = options->out_chunks_per_conn,
-        .large_bytes = options->frame_bytes_max + XD_FRAME_HEADER_BYTES,
-        .large_count = options->large_count,
-    };
-}
-
-uint64_t conns_bytes_needed(const struct net_options *options)
-{
-    struct output_sizes sizes = output_sizes(options);
-    return assemble_bytes_needed(options->recv_buffers_max, spill_chunks(options)) +
-           output_bytes_needed(&sizes) + options->connections_max * sizeof(struct conn) +
-           POOL_ALIGN;
-}
-
-int conns_init(struct conns *conns, struct env *env, struct arena *arena, struct counters *counters,
-               const struct net_options *options)
-{
-    struct output_sizes sizes = output_sizes(options);
-    uint32_t buffers = env_buffers_free(env);
-
-    if (buffers == 0 || buffers > options->recv_buffers_max)
-        return -EINVAL;
-    *conns = (struct conns){.env = env, .counters = counters, .options = *options};
-    conns->table = arena_alloc(arena, options->connections_max * sizeof(struct conn), POOL_ALIGN);
-    int status = assemble_init(&conns->assemble, env, arena, options->recv_buffers_max,
-                               spill_chunks(options));
-    if (status == 0)
-        status = output_init(&conns->output, arena, &sizes);
-    if (status < 0 || conns->table == NULL)
-        return -ENOMEM;
-
-    conns->buffer_count = buffers;
-    conns->buffers_low = buffers < 4 ? 1 : buffers / 4;
-    conns->held_buffers_max = buffers < 64 ? 4 : buffers / 16;
-    for (unsigned place = 0; place < CONN_PLACE_COUNT; place++)
-        list_init(&conns->places[place]);
-    list_init(&conns->hello);
-    list_init(&conns->sending);
-    list_init(&conns->flush);
-    list_init(&conns->starved);
-    list_init(&conns->news);
-    for (uint32_t i = 0; i < options->connections_max; i++) {
-        struct conn *conn = &conns->table[i];
-        *conn = (struct conn){.id = 1u << 16 | (i + 1)};
-        outbox_init(&conn->outbox);
-        list_push_back(&conns->places[CONN_PLACE_NONE], &conn->place_node);
-    }
-    return 0;
-}
-
-struct conn *conn_find(const struct conns *conns, uint64_t id)
-{
-    uint64_t slot = id & 0xffff;
-
-    if (slot == 0 || slot > conns->options.connections_max)
-        return NULL;
-    struct conn *conn = &conns->table[slot - 1];
-    return conn->id == id && conn->state != CONN_FREE ? conn : NULL;
-}
-
 static uint64_t conn_token(const struct conn *conn, enum conn_token kind)
 {
     return env_token(ENV_OWNER_NET, (uint8_t)kind, conn->id);
@@ -115,21 +42,22 @@ void conn_place_set(struct conns *conns, struct conn *conn, enum conn_place plac
         list_push_back(&conns->places[place], &conn->place_node);
 }
 
-/* Whether so much is unread that it must shrink before more is taken. A partial first frame is
- * never full: it has to become whole. */
+/* Whether so much is unread or lent that it must shrink before more is taken. A partial first frame
+ * is never full: it has to become whole. */
 static bool input_full(const struct conns *conns, const struct conn *conn)
 {
     uint32_t halve = conn->recv == CONN_RECV_IDLE ? 2 : 1;
+    const struct inbox *inbox = &conn->inbox;
 
     if (!conn_frame_waits(conn))
         return false;
-    return conns->pressed || conn->inbox.bytes > CONN_HELD_BYTES_MAX / halve ||
-           conn->inbox.lent_count > conns->held_buffers_max / halve;
+    return conns->pressed || inbox->bytes + conn->away_bytes > CONN_HELD_BYTES_MAX / halve ||
+           inbox->lent_count + inbox->kept_count > conns->held_buffers_max / halve;
 }
 
 void conn_recv_update(struct conns *conns, struct conn *conn)
 {
-    bool alive = conn->state == CONN_OPEN || conn->state == CONN_DRAINING;
+    bool alive = !conn->remote && (conn->state == CONN_OPEN || conn->state == CONN_DRAINING);
     bool wanted = alive && !conn->ended_by_peer && !input_full(conns, conn);
 
     XD_ASSERT((conn->recv == CONN_RECV_STARVED) == list_linked(&conn->starved_node));
@@ -151,9 +79,32 @@ static void news_add(struct conns *conns, struct conn *conn, uint8_t news)
         list_push_back(&conns->news, &conn->news_node);
 }
 
+/* Drops what was received and not read. */
+static void input_drop(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(conn->place == CONN_PLACE_NONE);
+    if (conn->remote)
+        remote_drop(conns, conn);
+    else
+        inbox_drop(&conns->assemble, &conn->inbox);
+}
+
+/* Starts the end of an aborted connection, which is over when nothing can arrive for it any more.
+ */
+static void end_start(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(conn->state == CONN_CLOSING && conn->news != 0);
+    if (!conn->remote)
+        env_net_close(conns->env, conn->handle, conn_token(conn, CONN_TOKEN_CLOSE));
+    else if (!outbox_flying(&conn->outbox))
+        conn_ended(conns, conn);
+}
+
 /* OPEN or DRAINING -> CLOSING. The reason of an end that has begun stays. No frame of it is out. */
 void conn_abort(struct conns *conns, struct conn *conn, enum net_close_reason reason, int32_t cause)
 {
+    bool not_given = conn->remote && list_linked(&conn->send_node);
+
     XD_ASSERT(conn->state == CONN_OPEN || conn->state == CONN_DRAINING);
     XD_ASSERT(cause <= 0);
     if (conn->state == CONN_OPEN) {
@@ -167,13 +118,15 @@ void conn_abort(struct conns *conns, struct conn *conn, enum net_close_reason re
     unlink_if(&conn->starved_node);
     if (conn->recv == CONN_RECV_STARVED)
         conn->recv = CONN_RECV_IDLE;
-    inbox_drop(&conns->assemble, &conn->inbox);
+    input_drop(conns, conn);
+    if (not_given)
+        outbox_sent(&conns->output, &conn->outbox);
     /* What a send still reads is released when its event comes, before CLOSE. */
     if (!outbox_flying(&conn->outbox))
         outbox_drop(&conns->output, &conn->outbox);
     conn->state = CONN_CLOSING;
-    env_net_close(conns->env, conn->handle, conn_token(conn, CONN_TOKEN_CLOSE));
     news_add(conns, conn, CONN_NEWS_CLOSED);
+    end_start(conns, conn);
 }
 
 void conn_drain(struct conns *conns, struct conn *conn, enum net_close_reason reason,
@@ -185,14 +138,27 @@ void conn_drain(struct conns *conns, struct conn *conn, enum net_close_reason re
     conn_place_set(conns, conn, CONN_PLACE_NONE);
     unlink_if(&conn->hello_node);
     if (!keep_input)
-        inbox_drop(&conns->assemble, &conn->inbox);
+        input_drop(conns, conn);
     /* Receiving goes on, into nothing: a peer that still writes would not come to read. */
     conn_recv_update(conns, conn);
     conn_touch(conns, conn);
 }
 
+/* An OPEN connection whose peer has finished has no whole frame any more. It stays as long as
+ * frames of it are lent: their answers have not come yet. */
+static void ended_by_peer(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(conn->ended_by_peer && conn->state == CONN_OPEN);
+    if (conn->away_count == 0) {
+        conn_drain(conns, conn, NET_CLOSE_PEER, false);
+        return;
+    }
+    conn_place_set(conns, conn, CONN_PLACE_NONE);
+    input_drop(conns, conn); /* of a frame that will not become whole */
+}
+
 /* The input of an OPEN connection changed at its front. */
-static void conn_place_update(struct conns *conns, struct conn *conn)
+static inline void conn_place_update(struct conns *conns, struct conn *conn)
 {
     int status = inbox_head(&conn->inbox, conn->length_max);
     enum conn_place place = CONN_PLACE_PARTIAL;
@@ -208,7 +174,7 @@ static void conn_place_update(struct conns *conns, struct conn *conn)
     if (status == INBOX_WHOLE)
         place = CONN_PLACE_READY;
     else if (conn->ended_by_peer) {
-        conn_drain(conns, conn, NET_CLOSE_PEER, false);
+        ended_by_peer(conns, conn);
         return;
     } else if (conn->inbox.bytes == 0)
         place = CONN_PLACE_NONE;
@@ -250,9 +216,10 @@ static void conn_free(struct conns *conns, struct conn *conn)
     uint32_t generation = (conn->id >> 16) + 1;
 
     XD_ASSERT(conn->state == CONN_ENDED && conn->news == 0);
-    *conn = (struct conn){.id = (generation > 0xffff ? 1 : generation) << 16 | slot};
+    *conn = (struct conn){.id = (generation > 0xffff ? 1 : generation) << 16 | slot,
+                          .remote = conn->remote};
     outbox_init(&conn->outbox);
-    list_push_back(&conns->places[CONN_PLACE_NONE], &conn->place_node);
+    list_push_back(conns_free_list(conns, conn->remote), &conn->place_node);
 }
 
 void conn_ended(struct conns *conns, struct conn *conn)
@@ -260,9 +227,11 @@ void conn_ended(struct conns *conns, struct conn *conn)
     XD_ASSERT(conn->state == CONN_CLOSING);
     XD_ASSERT(outbox_empty(&conn->outbox) && conn->inbox.first == NULL);
     conn->state = CONN_ENDED;
-    XD_ASSERT(conns->count > 0);
-    conns->count--;
-    counters_set(conns->counters, COUNTER_connections_open, conns->count);
+    uint32_t *count = conn->remote ? &conns->remotes.count : &conns->count;
+    XD_ASSERT(*count > 0);
+    (*count)--;
+    counters_set(conns->counters,
+                 conn->remote ? COUNTER_connections_remote : COUNTER_connections_open, *count);
     if (conn->news == 0)
         conn_free(conns, conn);
 }
@@ -337,6 +306,14 @@ void conn_received(struct conns *conns, struct conn *conn, const struct env_even
     }
 }
 
+void conn_sent_whole(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(!outbox_flying(&conn->outbox));
+    if (conn->place == CONN_PLACE_BLOCKED && !outbox_full(&conns->output, &conn->outbox))
+        conn_place_set(conns, conn, CONN_PLACE_READY);
+    conn_touch(conns, conn);
+}
+
 void conn_sent(struct conns *conns, struct conn *conn, int32_t result)
 {
     uint32_t expected = conn->outbox.flying_bytes;
@@ -354,9 +331,7 @@ void conn_sent(struct conns *conns, struct conn *conn, int32_t result)
         conn_abort(conns, conn, NET_CLOSE_ERROR, result < 0 ? result : -EPIPE);
         return;
     }
-    if (conn->place == CONN_PLACE_BLOCKED && !outbox_full(&conns->output, &conn->outbox))
-        conn_place_set(conns, conn, CONN_PLACE_READY);
-    conn_touch(conns, conn);
+    conn_sent_whole(conns, conn);
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
@@ -387,13 +362,47 @@ void conn_frame_done(struct conns *conns, struct conn *conn)
     if (conn->state != CONN_OPEN) {
         /* It was closed while its frame was out. */
         XD_ASSERT(conn->state == CONN_DRAINING);
-        inbox_drop(&conns->assemble, &conn->inbox);
+        input_drop(conns, conn);
         return;
     }
     XD_ASSERT(conn->place == CONN_PLACE_READY);
+    if (conn->remote) {
+        remote_consume(conns, conn); /* Its home has counted it. */
+        return;
+    }
     counters_add(conns->counters, COUNTER_frames_received, 1);
     inbox_consume(&conns->assemble, &conn->inbox);
     conn_place_update(conns, conn);
+    if (conn->recv == CONN_RECV_IDLE)
+        conn_recv_update(conns, conn);
+}
+
+struct net_lent *conn_lend(struct conns *conns, struct conn *conn)
+{
+    XD_ASSERT(!conn->remote);
+    if (conn->state != CONN_OPEN)
+        return NULL;
+    XD_ASSERT(conn->place == CONN_PLACE_READY);
+    struct net_lent *lent = lend_frame(&conns->lend, &conns->assemble, conn);
+    if (lent == NULL) {
+        counters_add(conns->counters, COUNTER_frames_lend_refused, 1);
+        return NULL;
+    }
+    counters_add(conns->counters, COUNTER_frames_lent, 1);
+    conn_frame_done(conns, conn);
+    return lent;
+}
+
+void conns_lent_return(struct conns *conns, struct net_lent *lent)
+{
+    struct conn *conn = conn_find(conns, lent->conn);
+
+    XD_ASSERT(conn == NULL || !conn->remote);
+    lend_return(&conns->lend, &conns->assemble, conn, lent);
+    if (conn == NULL)
+        return;
+    if (conn->state == CONN_OPEN && conn->ended_by_peer && !conn_frame_waits(conn))
+        ended_by_peer(conns, conn);
     if (conn->recv == CONN_RECV_IDLE)
         conn_recv_update(conns, conn);
 }
@@ -432,6 +441,10 @@ static void conn_flush(struct conns *conns, struct conn *conn)
         return;
     uint32_t pieces = outbox_take(&conns->output, outbox);
     if (pieces > 0) {
+        if (conn->remote) {
+            list_push_back(&conns->remotes.outputs, &conn->send_node);
+            return;
+        }
         conn->send_ns = env_now_mono_ns(conns->env);
         list_push_back(&conns->sending, &conn->send_node);
         env_net_send(conns->env, conn->handle, outbox->pieces, pieces,
@@ -447,29 +460,4 @@ void conns_flush(struct conns *conns)
 
     while ((node = list_pop_front(&conns->flush)) != NULL)
         conn_flush(conns, LIST_ELEMENT(node, struct conn, flush_node));
-}
-
-void conns_check(const struct conns *conns)
-{
-    uint32_t count = 0;
-    uint32_t lent = 0;
-
-    for (uint32_t i = 0; i < conns->options.connections_max; i++) {
-        const struct conn *conn = &conns->table[i];
-        bool live = conn->state == CONN_OPEN || conn->state == CONN_DRAINING;
-        count += live || conn->state == CONN_CLOSING;
-        lent += conn->inbox.lent_count;
-        inbox_check(&conn->inbox);
-        XD_ASSERT((conn->id & 0xffff) == i + 1 && conn->id >> 16 != 0);
-        XD_ASSERT(list_linked(&conn->news_node) == (conn->news != 0));
-        XD_ASSERT(list_linked(&conn->starved_node) == (conn->recv == CONN_RECV_STARVED));
-        XD_ASSERT(list_linked(&conn->send_node) == (live && outbox_flying(&conn->outbox)));
-        XD_ASSERT(live || (conn->inbox.first == NULL && conn->place == CONN_PLACE_NONE));
-        XD_ASSERT(list_linked(&conn->place_node) ==
-                  (conn->place != CONN_PLACE_NONE || conn->state == CONN_FREE));
-    }
-    XD_ASSERT(count == conns->count);
-    XD_ASSERT(lent == conns->assemble.lent_count);
-    for (unsigned place = 0; place < CONN_PLACE_COUNT; place++)
-        list_check(&conns->places[place]);
 }

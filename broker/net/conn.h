@@ -13,8 +13,10 @@
  * to be taken. Nothing can then arrive for it any more, so ids and tokens of its next user are
  * safe.
  *
- * Time-outs are in timeout.h, scarce receive memory in relief.h. Must not decide anything from a
- * frame's contents.
+ * Connections of other shards have slots of their own, and what is different about them stands in
+ * remote.h; frames that go to other shards in lend.h. Time-outs are in timeout.h, scarce receive
+ * memory in relief.h. The table as a whole is conns.c. Must not decide anything from a frame's
+ * contents.
  */
 #ifndef CROSSDOCK_BROKER_NET_CONN_H
 #define CROSSDOCK_BROKER_NET_CONN_H
@@ -26,8 +28,10 @@
 #include "broker/base/list.h"
 #include "broker/io/env.h"
 #include "broker/net/assemble.h"
+#include "broker/net/lend.h"
 #include "broker/net/net.h"
 #include "broker/net/output.h"
+#include "broker/net/remote.h"
 
 /* Kinds of tokens. The value is a net_id, for ACCEPT the listener, for REFUSE the env's handle. */
 enum conn_token {
@@ -41,15 +45,16 @@ enum conn_token {
 /* Frames of one connection before the next one has its turn. */
 #define CONN_TURN_FRAMES 32u
 
-/* With a whole frame waiting and more than this unread, a connection receives no further; it starts
- * again at half. In bytes: four receives of 64 KiB, more than one turn of a fast producer. */
+/* With a whole frame waiting and more than this unread or lent to other shards, a connection
+ * receives no further; it starts again at half. As much of it may be lent. In bytes: four receives
+ * of 64 KiB, more than one turn of a fast producer. */
 #define CONN_HELD_BYTES_MAX (256u * 1024u)
 
 enum conn_state {
     CONN_FREE,     /* in the free list */
     CONN_OPEN,     /* in use */
     CONN_DRAINING, /* output is still sent, input is dropped, then CLOSING */
-    CONN_CLOSING,  /* the env has been asked to close */
+    CONN_CLOSING,  /* the env has been asked to close; remote: a send is still given away */
     CONN_ENDED,    /* closed; the news of it has not been taken yet */
 };
 
@@ -75,9 +80,9 @@ enum conn_place {
 #define CONN_NEWS_CLOSED 0x2u
 
 struct conn {
-    struct list_node place_node;   /* list of enum conn_place; `free` in a FREE slot */
+    struct list_node place_node;   /* list of enum conn_place; the free ones in a FREE slot */
     struct list_node hello_node;   /* `hello`: not admitted yet */
-    struct list_node send_node;    /* `sending`: a send is in flight */
+    struct list_node send_node;    /* `sending`: a send is in flight; remote: `outputs` */
     struct list_node flush_node;   /* `flush`: looked at by the next conns_flush */
     struct list_node starved_node; /* `starved` */
     struct list_node news_node;    /* `news` */
@@ -87,14 +92,17 @@ struct conn {
     net_id id;                     /* slot 15..0 from 1, generation 31..16 */
     env_conn handle;               /* the env's, valid in OPEN to CLOSING */
     uint32_t length_max;           /* largest payload accepted */
-    uint32_t turn_frames;          /* frames handed out in its present turn */
+    uint32_t away_bytes;           /* of its frames that are lent, headers included */
     int32_t cause;                 /* status that led to the end, 0 = none */
     enum net_close_reason reason;  /* of the end, from DRAINING on */
     enum conn_state state;
     enum conn_place place;
-    enum conn_recv recv;
+    uint16_t away_count;  /* frames that are lent */
+    uint8_t recv;         /* enum conn_recv */
+    uint8_t turn_frames;  /* frames handed out in its present turn */
     uint8_t news;         /* CONN_NEWS_* not taken yet */
     bool ended_by_peer;   /* the peer sends nothing further */
+    bool remote;          /* a connection of another shard: no socket, see remote.h */
     struct inbox inbox;   /* received, unread */
     struct outbox outbox; /* queued and in flight */
 };
@@ -106,15 +114,18 @@ struct conns {
     struct counters *counters; /* borrowed */
     struct conn *table;        /* slot s is table[s - 1] */
     struct assemble assemble;  /* receive pieces and spill chunks */
+    struct lend lend;          /* frames lent to other shards */
     struct output output;      /* chunks and large buffers */
+    struct remotes remotes;    /* connections of other shards */
     struct net_options options;
-    struct list places[CONN_PLACE_COUNT]; /* by enum conn_place; NONE holds the free slots */
+    uint32_t slot_count;                  /* entries of table: of sockets, then remote ones */
+    struct list places[CONN_PLACE_COUNT]; /* by enum conn_place; NONE: free slots of sockets */
     struct list hello;                    /* not admitted, oldest first */
     struct list sending;                  /* a send is in flight, oldest first */
     struct list flush;                    /* something may have to be sent or closed */
     struct list starved;                  /* want to receive, no buffer was free */
     struct list news;                     /* news not taken */
-    uint32_t count;                       /* slots from OPEN to CLOSING */
+    uint32_t count;                       /* slots of sockets from OPEN to CLOSING */
     uint32_t buffer_count;                /* receive buffers of the env */
     uint32_t buffers_low;                 /* fewer free receive buffers than this: under pressure */
     uint32_t held_buffers_max;            /* as CONN_HELD_BYTES_MAX, in lent buffers */
@@ -130,6 +141,12 @@ static inline struct conn *conn_of_place(struct list_node *node)
 static inline bool conn_frame_waits(const struct conn *conn)
 {
     return conn->place >= CONN_PLACE_READY;
+}
+
+/* Where the free slots stand. */
+static inline struct list *conns_free_list(struct conns *conns, bool remote)
+{
+    return remote ? &conns->remotes.free : &conns->places[CONN_PLACE_NONE];
 }
 
 /* Bytes of arena; the options must be valid. */
@@ -148,11 +165,18 @@ bool conn_open(struct conns *conns, env_conn handle);
 void conn_received(struct conns *conns, struct conn *conn, const struct env_event *event);
 void conn_sent(struct conns *conns, struct conn *conn, int32_t result);
 void conn_ended(struct conns *conns, struct conn *conn);
+/* A send of it has left whole: frames that waited for that are ready, and more may be sent. */
+void conn_sent_whole(struct conns *conns, struct conn *conn);
 
 /* The next connection whose frame may be handed out, or NULL; it counts one frame of its turn. */
 struct conn *conn_next(struct conns *conns);
 /* Steps over its first frame. */
 void conn_frame_done(struct conns *conns, struct conn *conn);
+/* Lends its first frame to another shard and steps over it; NULL and nothing changed when too much
+ * is lent or it is not OPEN. Not for a remote one. */
+struct net_lent *conn_lend(struct conns *conns, struct conn *conn);
+/* A frame that was lent is back; its connection may be no more. */
+void conns_lent_return(struct conns *conns, struct net_lent *lent);
 /* Its first frame waits until conns_unstall. */
 void conn_stall(struct conns *conns, struct conn *conn);
 void conns_unstall(struct conns *conns);

@@ -3,13 +3,14 @@
  * The module's face: listeners, events, and the calls of net.h in terms of connections.
  *
  * Normal path and shutdown are described in net.h; what a connection goes through in conn.h, its
- * input in assemble.h, its output in output.h, scarce receive memory in relief.h.
+ * input in assemble.h, its output in output.h, scarce receive memory in relief.h. The calls about
+ * other shards are in shards.c.
  * Failure paths here: an event whose connection is no more is dropped, with its buffer; an accept
  * that failed is started again after a pause, because its cause (descriptors, memory) may last.
  */
 #include "broker/net/net.h"
 
-#include "broker/net/conn.h"
+#include "broker/net/net_state.h"
 #include "broker/net/relief.h"
 #include "broker/net/timeout.h"
 #include "wire/xassert.h"
@@ -17,33 +18,17 @@
 #include <errno.h>
 #include <string.h>
 
-#define LISTENERS_MAX 8u
-
 /* Pause before a failed accept is started again, in nanoseconds. */
 #define ACCEPT_PAUSE_NS 100000000ull
 
 /* Largest output chunk, in bytes; bigger output goes through large buffers. */
 #define OUT_CHUNK_BYTES_MAX (1024u * 1024u)
 
+/* Lent frames and relays at a time. */
+#define CROSSING_MAX (1024u * 1024u)
+
 /* Time-outs above a day are mistakes. */
 #define TIMEOUT_MS_MAX (24u * 3600u * 1000u)
-
-struct listener {
-    env_listener handle; /* the env's */
-    bool armed;          /* an accept is outstanding */
-    uint64_t retry_ns;   /* not armed: when to start again, UINT64_MAX = never */
-};
-
-struct net {
-    struct conns conns;
-    struct listener listeners[LISTENERS_MAX];
-    uint32_t listener_count;
-    uint32_t refusing_count; /* closes of connections without a slot, on their way */
-    uint64_t refused_count;  /* NET_NEWS_REFUSED not taken yet */
-    struct conn *out;        /* connection whose frame is out, NULL = none */
-    uint8_t *scratch;        /* frame_bytes_max, for net_frame_linear */
-    bool closing;            /* net_close_begin was called */
-};
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
@@ -81,7 +66,10 @@ static bool options_valid(const struct net_options *options)
            within(options->recv_buffers_max, 1, ENV_BUFFER_NONE) &&
            within(options->frame_timeout_ms, 1, TIMEOUT_MS_MAX) &&
            within(options->hello_timeout_ms, 1, TIMEOUT_MS_MAX) &&
-           within(options->send_timeout_ms, 1, TIMEOUT_MS_MAX);
+           within(options->send_timeout_ms, 1, TIMEOUT_MS_MAX) &&
+           within(options->remote_max, 0, 65535 - options->connections_max) &&
+           within(options->lents_max, 0, CROSSING_MAX) &&
+           within(options->relays_max, 0, CROSSING_MAX);
 }
 
 uint64_t net_bytes_needed(const struct net_options *options)
@@ -238,7 +226,8 @@ int net_frame_next(struct net *net, struct net_frame *ret_frame)
     *ret_frame = (struct net_frame){
         .head = conn->inbox.head,
         .conn = conn->id,
-        .piece_count = inbox_pieces(&net->conns.assemble, &conn->inbox),
+        .piece_count = conn->remote ? remote_pieces(&net->conns, conn)
+                                    : inbox_pieces(&net->conns.assemble, &conn->inbox),
         .pieces = net->conns.assemble.iovecs,
     };
     return 1;
@@ -298,14 +287,6 @@ const uint8_t *net_frame_linear(struct net *net, const struct net_frame *frame)
         return frame->pieces[0].iov_base;
     net_frame_copy(frame, 0, net->scratch, frame->head.length);
     return net->scratch;
-}
-
-/* The connection when it is OPEN, else NULL. */
-static struct conn *conn_alive(const struct net *net, net_id id)
-{
-    struct conn *conn = conn_find(&net->conns, id);
-    XD_ASSERT(conn == NULL || conn->id == id);
-    return conn != NULL && conn->state == CONN_OPEN ? conn : NULL;
 }
 
 void net_admit(struct net *net, net_id id)
@@ -389,12 +370,15 @@ void net_close(struct net *net, net_id id)
 void net_peer(struct net *net, net_id id, char *ret_address)
 {
     static const char gone[] = "(gone)";
+    static const char remote[] = "(another shard)";
     const struct conn *conn = conn_find(&net->conns, id);
 
-    if (conn != NULL && conn->state != CONN_ENDED)
-        env_net_peer(net->conns.env, conn->handle, ret_address);
-    else
+    if (conn == NULL || conn->state == CONN_ENDED)
         memcpy(ret_address, gone, sizeof(gone));
+    else if (conn->remote)
+        memcpy(ret_address, remote, sizeof(remote));
+    else
+        env_net_peer(net->conns.env, conn->handle, ret_address);
 }
 
 bool net_news_next(struct net *net, struct net_news *ret_news)
@@ -477,6 +461,8 @@ void net_close_begin(struct net *net)
 bool net_closed(const struct net *net)
 {
     if (!net->closing || net->conns.count > 0 || net->refusing_count > 0)
+        return false;
+    if (lend_count(&net->conns.lend) > 0 || output_relay_count(&net->conns.output) > 0)
         return false;
     for (uint32_t i = 0; i < net->listener_count; i++) {
         if (net->listeners[i].armed)

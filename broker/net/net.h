@@ -14,6 +14,9 @@
  * that is exhausted too, the connection whose partial frame is oldest is closed. Shutdown:
  * net_close_begin stops accepting and closes what is idle; net_closed.
  *
+ * Where several shards run, a frame whose facility lives on another one is lent to it and its
+ * output comes back the same way; see "other shards" below.
+ *
  * All memory comes from the arena at start and is bounded by net_options. Must not look into
  * payloads and must not answer anything by itself.
  */
@@ -25,6 +28,7 @@
 
 #include "broker/base/arena.h"
 #include "broker/base/counters.h"
+#include "broker/base/list.h"
 #include "broker/io/env.h"
 #include "wire/frame.h"
 #include "wire/limits.h"
@@ -42,6 +46,14 @@ struct net_options {
     uint32_t frame_timeout_ms; /* a begun frame must be whole within this, default 10,000 */
     uint32_t hello_timeout_ms; /* first frame must be there within this, default 5,000 */
     uint32_t send_timeout_ms;  /* a send must finish within this, default 30,000 */
+
+    /* For several shards; all 0 by default, and then cost nothing. */
+    uint32_t shard;      /* number of this one: where lent frames go back to */
+    uint32_t remote_max; /* connections of other shards, connections_max + remote_max <= 65535 */
+    uint32_t lents_max;  /* frames lent to other shards at a time, 0..1048576; of one connection
+                            a sixteenth, at least 4 */
+    uint32_t relays_max; /* outputs of other shards taken at a time, 0..1048576: one for each
+                            connection and other shard is enough */
 };
 void net_options_init(struct net_options *options);
 
@@ -52,7 +64,7 @@ typedef uint32_t net_id;
 /* A whole frame. Its payload lies in one or more pieces of lent memory. */
 struct net_frame {
     struct xd_frame head;       /* decoded header */
-    net_id conn;                /* where it came from */
+    net_id conn;                /* where it came from; a socket's or a remote connection's */
     uint32_t piece_count;       /* of the payload, 0 for an empty one */
     const struct iovec *pieces; /* borrowed until net_frame_done / net_frame_stall */
 };
@@ -144,20 +156,105 @@ void net_flush(struct net *net);
 /* Closes after queued output has been sent; frames not handed out yet are dropped. No effect on a
  * connection that is gone or going. */
 void net_close(struct net *net, net_id conn);
-/* Peer's address for people: ENV_ADDRESS_BYTES_MAX; "(gone)" for a connection that is no more. */
+/* Peer's address for people: ENV_ADDRESS_BYTES_MAX; "(another shard)" for a remote connection,
+ * "(gone)" for one that is no more. */
 void net_peer(struct net *net, net_id conn, char *ret_address);
 /* True and the next piece of news. None is lost: a slot is not used again before its CLOSED has
  * been taken from here, so a user that does not ask runs out of slots. */
 bool net_news_next(struct net *net, struct net_news *ret_news);
 const char *net_close_reason_name(enum net_close_reason reason);
-/* Slot 1..connections_max of an id, for tables beside this one. */
+/* Slot of an id, for tables beside this one: 1..connections_max for one that holds a socket, behind
+ * that for remote_max of other shards. */
 uint32_t net_slot(net_id conn);
 /* Connections that hold a socket. */
 uint32_t net_connections(const struct net *net);
 
-/* Stops accepting and does net_close on every connection; answers must have been queued before. */
+/* Stops accepting and does net_close on every connection that holds a socket; answers must have
+ * been queued before. Those of other shards end by their homes. */
 void net_close_begin(struct net *net);
-/* Whether no socket and no accept is left. */
+/* Whether no socket and no accept is left, every lent frame is back, and every relay has been told
+ * by net_relay_next. */
 bool net_closed(const struct net *net);
+
+/* ---- other shards ----------------------------------------------------------------------------
+ * A connection's home is the shard that accepted it. A frame for a facility of another shard, its
+ * owner, is lent to that one where it lies; to the owner the connection is a remote one, with the
+ * same queue, turns, stalls and outbox as any. What the owner has to send goes back the same way:
+ *
+ *   home                                     owner
+ *   net_frame_lend         -- lent frame -->  net_remote_frame, net_frame_next .. net_frame_done
+ *   net_lent_return        <-- its return --  net_remote_done_next
+ *   net_relay              <-- pieces ------  net_out_*, net_flush, net_remote_output_next
+ *   net_relay_next         -- their end --->  net_remote_sent
+ *   NET_NEWS_CLOSED        -- the end ----->  net_remote_gone, NET_NEWS_CLOSED
+ *   net_close              <-- a close -----  net_close, NET_NEWS_CLOSED
+ *
+ * Each module belongs to one thread. What is lent crosses by a queue of the user with release and
+ * acquire, and the borrower only reads it. All modules have the same options. */
+
+/* Pieces of one relay: those of one send. */
+#define NET_RELAY_PIECES_MAX 16u
+
+struct piece; /* of the lender's received bytes */
+
+/* Payload bytes of a lent frame. */
+struct net_lent_piece {
+    const uint8_t *data;               /* first byte */
+    const struct net_lent_piece *next; /* following bytes of the payload, NULL = none */
+    struct piece *piece;               /* the lender's: where they lie */
+    uint32_t bytes;                    /* at least 1 */
+};
+
+/* A frame that is lent to another shard. It lies in the lender's arena until it is returned there;
+ * whoever has it may read all of it and write nothing, but for `node`. */
+struct net_lent {
+    struct xd_frame head;        /* decoded header */
+    struct net_lent_piece first; /* payload; without meaning when piece_count is 0 */
+    struct list_node node;       /* a list of the module that has it */
+    uint32_t piece_count;        /* of the payload, 0 for an empty one */
+    uint32_t home;               /* shard that lends it, net_options.shard there */
+    net_id conn;                 /* where it came from, the lender's id */
+};
+
+/* Home: the frame that is out goes to another shard. Steps over it as net_frame_done does, its
+ * bytes stay until net_lent_return. NULL when too much is lent, of this connection (256 KiB, or its
+ * share of lents_max or of the receive buffers) or in all (lents_max, or half of the receive
+ * buffers), or when the connection has been closed: the frame is still out, and to be stalled. Not
+ * for a frame of a remote connection. */
+struct net_lent *net_frame_lend(struct net *net);
+/* Home: a frame lent by this module is back; whether its connection is still there does not matter.
+ * A frame that was stalled because too much was lent may be tried again: net_unstall. A connection
+ * whose peer has finished ends when its last lent frame is back, so what came from the owner before
+ * that is to be relayed before. */
+void net_lent_return(struct net *net, struct net_lent *lent);
+/* Home: queues what another shard has to send, 1..NET_RELAY_PIECES_MAX pieces of at least one byte,
+ * behind what is queued for the connection. Pieces and their array are borrowed until
+ * net_relay_next gives `cookie` back. False when the connection is gone or going: nothing is
+ * borrowed. At most relays_max between net_relay and net_relay_next (asserted). */
+bool net_relay(struct net *net, net_id conn, const struct iovec *pieces, uint32_t count,
+               uint64_t cookie);
+/* Home: true and the cookie of a relay that has been sent or whose connection is gone, each once.
+ */
+bool net_relay_next(struct net *net, uint64_t *ret_cookie);
+
+/* Owner: a connection of another shard gets a slot. 0, or -EMFILE when none is free. It has said
+ * HELLO at its home; no time-outs apply to it, and NET_NEWS_ACCEPTED does not come. */
+int net_remote_open(struct net *net, net_id *ret_id);
+/* Owner: puts a lent frame behind those that the connection has. When it is gone or going, the
+ * frame comes out of net_remote_done_next at once. */
+void net_remote_frame(struct net *net, net_id id, struct net_lent *lent);
+/* Owner: true and a lent frame that has been read, or was dropped by a close: to be returned to its
+ * home, behind the output of the same turn. */
+bool net_remote_done_next(struct net *net, struct net_lent **ret_lent);
+/* Owner, after net_flush: true and what a remote connection has to send. The pieces are lent to its
+ * home until net_remote_sent; no more comes for this connection before that. */
+bool net_remote_output_next(struct net *net, net_id *ret_id, const struct iovec **ret_pieces,
+                            uint32_t *ret_count);
+/* Owner: its home is done with the pieces, be they sent or not. To be called for each that
+ * net_remote_output_next gave, also when the connection has ended meanwhile. */
+void net_remote_sent(struct net *net, net_id id);
+/* Owner: the connection has ended at its home. Frames not read are dropped, as is what is not being
+ * sent; NET_NEWS_CLOSED follows. No effect on one that is gone. No frame may be out. */
+void net_remote_gone(struct net *net, net_id id);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Chunks, large buffers and the pieces of a send; see output.h.
+ * Chunks, large buffers, relays and the pieces of a send; see output.h.
  *
  * Layout of a chunk, from `taken` to `used`: segments at multiples of OUT_ALIGN, each a u32 length,
  * 4 unused bytes, and the bytes. A commit lengthens the last segment when that ends aligned and no
@@ -35,11 +35,17 @@ static uint32_t large_element_bytes(const struct output_sizes *sizes)
     return align_up(sizes->large_bytes, LARGE_ALIGN);
 }
 
+static size_t relay_pool_bytes(const struct output_sizes *sizes)
+{
+    return sizes->relay_count > 0 ? pool_bytes(sizeof(struct relay), sizes->relay_count) : 0;
+}
+
 uint64_t output_bytes_needed(const struct output_sizes *sizes)
 {
     return pool_bytes(chunk_element_bytes(sizes), sizes->chunk_count) +
-           pool_bytes(large_element_bytes(sizes), sizes->large_count) +
-           sizes->large_count * sizeof(struct out_block) + 2 * (uint64_t)POOL_ALIGN + LARGE_ALIGN;
+           pool_bytes(large_element_bytes(sizes), sizes->large_count) + relay_pool_bytes(sizes) +
+           POOL_ALIGN + sizes->large_count * sizeof(struct out_block) + 2 * (uint64_t)POOL_ALIGN +
+           LARGE_ALIGN;
 }
 
 int output_init(struct output *output, struct arena *arena, const struct output_sizes *sizes)
@@ -58,10 +64,18 @@ int output_init(struct output *output, struct arena *arena, const struct output_
 
     *output = (struct output){.sizes = *sizes, .large_of = large_of};
     memset(large_of, 0, sizes->large_count * sizeof(*large_of));
+    list_init(&output->relayed);
     pool_init(&output->chunks, chunk_memory, chunk_bytes, chunk_element_bytes(sizes),
               sizes->chunk_count);
     pool_init(&output->larges, large_memory, large_bytes, large_element_bytes(sizes),
               sizes->large_count);
+    if (sizes->relay_count > 0) {
+        void *relay_memory = arena_alloc(arena, relay_pool_bytes(sizes), POOL_ALIGN);
+        if (relay_memory == NULL)
+            return -ENOMEM;
+        pool_init(&output->relays, relay_memory, relay_pool_bytes(sizes), sizeof(struct relay),
+                  sizes->relay_count);
+    }
     return 0;
 }
 
@@ -101,20 +115,42 @@ static struct out_block *chunk_last(const struct outbox *outbox)
     if (list_empty(&outbox->blocks))
         return NULL;
     struct out_block *block = block_of(outbox->blocks.root.prev);
-    return block->large ? NULL : block;
+    return block->kind == OUT_CHUNK ? block : NULL;
+}
+
+static struct relay *relay_of(struct out_block *block)
+{
+    XD_ASSERT(block->kind == OUT_RELAY);
+    return (struct relay *)(void *)block;
+}
+
+/* The other shard's pieces are done with; it has to be told. */
+static void relay_finish(struct output *output, struct outbox *outbox, struct relay *relay)
+{
+    XD_ASSERT(outbox->relay_chunk_count >= relay->chunk_count);
+    XD_ASSERT(outbox->relay_large_count >= relay->large_count);
+    outbox->relay_chunk_count = (uint16_t)(outbox->relay_chunk_count - relay->chunk_count);
+    outbox->relay_large_count = (uint16_t)(outbox->relay_large_count - relay->large_count);
+    list_push_back(&output->relayed, &relay->block.node);
 }
 
 static void block_release(struct output *output, struct outbox *outbox, struct out_block *block)
 {
     list_remove(&block->node);
-    if (block->large) {
-        XD_ASSERT(outbox->large_count > 0);
-        outbox->large_count--;
-        output_large_release(output, block->data);
-    } else {
+    switch (block->kind) {
+    case OUT_CHUNK:
         XD_ASSERT(outbox->chunk_count > 0);
         outbox->chunk_count--;
         pool_release(&output->chunks, block);
+        break;
+    case OUT_LARGE:
+        XD_ASSERT(outbox->large_count > 0);
+        outbox->large_count--;
+        output_large_release(output, block->data);
+        break;
+    case OUT_RELAY:
+        relay_finish(output, outbox, relay_of(block));
+        break;
     }
 }
 
@@ -197,10 +233,56 @@ void outbox_large_queue(struct output *output, struct outbox *outbox, uint8_t *l
     XD_ASSERT(bytes > 0 && bytes <= output->sizes.large_bytes);
     XD_ASSERT(!list_linked(&block->node));
     outbox->room_bytes = 0;
-    *block = (struct out_block){.data = large, .used = bytes, .large = true};
+    *block = (struct out_block){.data = large, .used = bytes, .kind = OUT_LARGE};
     list_push_back(&outbox->blocks, &block->node);
     outbox->large_count++;
     XD_ASSERT(outbox->large_count <= output->sizes.large_count);
+}
+
+void outbox_relay_queue(struct output *output, struct outbox *outbox, const struct iovec *pieces,
+                        uint32_t count, uint64_t cookie)
+{
+    struct relay *relay =
+        pool_free_count(&output->relays) > 0 ? pool_acquire(&output->relays) : NULL;
+    uint64_t bytes = 0;
+
+    XD_ASSERT(relay != NULL); /* a failure here is a second relay of a connection and shard */
+    XD_ASSERT(count > 0 && count <= SEND_PIECES_MAX);
+    outbox->room_bytes = 0;
+    *relay = (struct relay){
+        .block = {.used = count, .kind = OUT_RELAY}, .pieces = pieces, .cookie = cookie};
+    for (uint32_t i = 0; i < count; i++) {
+        XD_ASSERT(pieces[i].iov_len > 0);
+        if (pieces[i].iov_len > output->sizes.chunk_bytes)
+            relay->large_count++;
+        else
+            bytes += pieces[i].iov_len;
+    }
+    relay->chunk_count =
+        (uint16_t)((bytes + output->sizes.chunk_bytes - 1) / output->sizes.chunk_bytes);
+    XD_ASSERT(relay->chunk_count <= UINT16_MAX - outbox->relay_chunk_count);
+    XD_ASSERT(relay->large_count <= UINT16_MAX - outbox->relay_large_count);
+    outbox->relay_chunk_count = (uint16_t)(outbox->relay_chunk_count + relay->chunk_count);
+    outbox->relay_large_count = (uint16_t)(outbox->relay_large_count + relay->large_count);
+    list_push_back(&outbox->blocks, &relay->block.node);
+}
+
+bool output_relay_next(struct output *output, uint64_t *ret_cookie)
+{
+    struct list_node *node = list_pop_front(&output->relayed);
+
+    if (node == NULL)
+        return false;
+    struct relay *relay = relay_of(block_of(node));
+    *ret_cookie = relay->cookie;
+    pool_release(&output->relays, relay);
+    return true;
+}
+
+uint32_t output_relay_count(const struct output *output)
+{
+    XD_ASSERT(pool_free_count(&output->relays) <= output->relays.element_count);
+    return output->relays.element_count - pool_free_count(&output->relays);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -212,9 +294,13 @@ static bool block_take(struct out_block *block, struct iovec *ret_piece)
 
     if (block->taken >= block->used)
         return false;
-    if (block->large) {
+    if (block->kind == OUT_LARGE) {
         *ret_piece = (struct iovec){.iov_base = block->data, .iov_len = block->used};
         block->taken = block->used;
+        return true;
+    }
+    if (block->kind == OUT_RELAY) {
+        *ret_piece = relay_of(block)->pieces[block->taken++];
         return true;
     }
     memcpy(&length, block->data + block->taken, sizeof(length));
@@ -247,7 +333,7 @@ uint32_t outbox_take(struct output *output, struct outbox *outbox)
     }
     XD_ASSERT((count == 0) == list_empty(&outbox->blocks));
     XD_ASSERT(bytes <= INT32_MAX);
-    outbox->piece_count = count;
+    outbox->piece_count = (uint16_t)count;
     outbox->flying_bytes = (uint32_t)bytes;
     return count;
 }
@@ -273,6 +359,7 @@ void outbox_drop(struct output *output, struct outbox *outbox)
         block_release(output, outbox, block);
     XD_ASSERT(outbox->chunk_count == 0);
     XD_ASSERT(outbox->large_count == 0);
+    XD_ASSERT(outbox->relay_chunk_count == 0 && outbox->relay_large_count == 0);
     outbox->room_bytes = 0;
 }
 

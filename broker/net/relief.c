@@ -33,21 +33,38 @@ static void recv_update_place(struct conns *conns, enum conn_place place)
 }
 
 /* Whether buffers will come back without anybody's loss: they are in events on their way, or their
- * frames only have to be read. */
+ * frames only have to be read. Frames of other shards' connections bring none, and those that are
+ * lent to other shards may be away for long. */
 static bool buffers_will_return(const struct conns *conns)
 {
+    const struct list *ready = &conns->places[CONN_PLACE_READY];
     const struct list *stalled = &conns->places[CONN_PLACE_STALLED];
 
     XD_ASSERT(conns->assemble.lent_count <= conns->buffer_count);
-    if (conns->assemble.lent_count < conns->buffer_count ||
-        !list_empty(&conns->places[CONN_PLACE_READY]))
+    if (conns->assemble.lent_count < conns->buffer_count)
         return true;
+    for (struct list_node *node = list_first(ready); node != NULL; node = list_next(ready, node)) {
+        if (!conn_of_place(node)->remote)
+            return true;
+    }
     for (struct list_node *node = list_first(stalled); node != NULL;
          node = list_next(stalled, node)) {
-        if (conn_of_place(node)->inbox.lent_count > 0)
+        if (inbox_buffers(&conn_of_place(node)->inbox) > 0)
             return true;
     }
     return false;
+}
+
+/* Whether its end would give memory back, buffers or spill chunks, now and not only when lent
+ * frames are back. */
+static bool end_helps(const struct conn *conn)
+{
+    const struct piece *piece = conn->inbox.first;
+
+    XD_ASSERT(conn->place == CONN_PLACE_PARTIAL && piece != NULL);
+    while (piece != NULL && piece->users > 0)
+        piece = piece->next;
+    return piece != NULL;
 }
 
 /* Who has to go: a peer that does not read its answers and holds buffers, before the oldest partial
@@ -55,14 +72,19 @@ static bool buffers_will_return(const struct conns *conns)
 static struct conn *victim(const struct conns *conns)
 {
     const struct list *blocked = &conns->places[CONN_PLACE_BLOCKED];
-    struct list_node *partial = list_first(&conns->places[CONN_PLACE_PARTIAL]);
+    const struct list *partial = &conns->places[CONN_PLACE_PARTIAL];
 
     for (struct list_node *node = list_first(blocked); node != NULL;
          node = list_next(blocked, node)) {
-        if (conn_of_place(node)->inbox.lent_count > 0)
+        if (inbox_buffers(&conn_of_place(node)->inbox) > 0)
             return conn_of_place(node);
     }
-    return partial != NULL ? conn_of_place(partial) : NULL;
+    for (struct list_node *node = list_first(partial); node != NULL;
+         node = list_next(partial, node)) {
+        if (end_helps(conn_of_place(node)))
+            return conn_of_place(node);
+    }
+    return NULL;
 }
 
 /* Partial frames may use all spill memory. Frames that wait for their turn may use half of it: they

@@ -5,12 +5,12 @@
  *
  * Normal path: relief_turn at the end of each turn finds enough buffers free and does nothing but
  * start receives that had ended for want of one.
- * Failure paths, by rising need:
- *   a quarter free or less  connections that wait stop receiving; partial frames, then waiting
- * ones, are copied into spill chunks and their buffers given back none free               a
- * connection is closed, unless frames that only have to be read will bring buffers back So at any
- * time either a buffer is free, or the user has frames to read, or a peer that does not read runs
- * into its send time-out: nothing waits for ever.
+ * Failure paths, by rising need. Fewer than a quarter free: connections that wait stop receiving;
+ * partial frames, then waiting ones, are copied into spill chunks and their buffers given back.
+ * None free: a connection is closed, unless frames that only have to be read will bring buffers
+ * back. So at any time either a buffer is free, or the user has frames to read, or a peer that does
+ * not read runs into its send time-out, or another shard has frames to give back: nothing waits for
+ * ever. Frames lent to other shards cannot be copied and are not counted on.
  *
  * Must not touch connections that are about to be read.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A table of connections over the env of net_fake.h, for tests of conn.c, relief.c and timeout.c:
- * every event is made by the test, every start is noted, and bench_close proves that all memory has
- * come back.
+ * A table of connections over the env of net_fake.h, for tests of single files of broker/net: every
+ * event is made by the test, every start is noted, and bench_close proves that all memory has come
+ * back.
  */
 #ifndef CROSSDOCK_TESTS_SUPPORT_NET_BENCH_H
 #define CROSSDOCK_TESTS_SUPPORT_NET_BENCH_H
@@ -61,7 +61,7 @@ static inline struct bench *bench_open(void)
     return bench_open_with(&options, 64);
 }
 
-/* The table's entry behind a handle; handles are given in the sequence of slots. */
+/* The table's entry of a socket behind a handle; handles are given in the sequence of slots. */
 static inline struct conn *bench_conn(struct bench *bench, env_conn handle)
 {
     for (uint32_t i = 0; i < bench->conns.options.connections_max; i++) {
@@ -165,21 +165,68 @@ static inline bool bench_told(struct bench *bench, struct conn *conn)
     return closed;
 }
 
-/* Closes whatever is open and frees; every buffer, chunk and slot must be back. */
+/* Lends the frame that is next, which must be there and not be refused. */
+static inline struct net_lent *bench_lend(struct bench *bench)
+{
+    struct conn *conn = conn_next(&bench->conns);
+
+    cr_assert_not_null(conn);
+    struct net_lent *lent = conn_lend(&bench->conns, conn);
+    cr_assert_not_null(lent);
+    conns_check(&bench->conns);
+    return lent;
+}
+
+static inline void bench_lent_return(struct bench *bench, struct net_lent *lent)
+{
+    conns_lent_return(&bench->conns, lent);
+    conns_check(&bench->conns);
+}
+
+/* The payload is that of fake_frame(length, seed), byte by byte. */
+static inline void bench_expect_lent(const struct net_lent *lent, uint32_t length, uint32_t seed)
+{
+    static uint8_t expected[128 * 1024];
+    const struct net_lent_piece *piece = &lent->first;
+    uint32_t at = XD_FRAME_HEADER_BYTES;
+
+    fake_frame(expected, length, seed);
+    cr_assert_eq(lent->head.length, length);
+    cr_assert_eq(lent->head.correlation, seed);
+    for (uint32_t i = 0; i < lent->piece_count; i++, piece = piece->next) {
+        cr_assert_gt(piece->bytes, 0);
+        cr_assert_eq(memcmp(piece->data, expected + at, piece->bytes), 0, "at %u", at);
+        at += piece->bytes;
+    }
+    cr_assert_eq(at, XD_FRAME_HEADER_BYTES + length);
+    cr_assert(lent->piece_count == 0 || piece == NULL);
+}
+
+/* Closes whatever is open and frees; every buffer, chunk and slot must be back. What is lent and
+ * what a relay borrows has been given back before. */
 static inline void bench_close(struct bench *bench)
 {
     struct conns *conns = &bench->conns;
+    uint64_t cookie;
 
-    for (uint32_t i = 0; i < conns->options.connections_max; i++) {
+    for (uint32_t i = 0; i < conns->slot_count; i++) {
         struct conn *conn = &conns->table[i];
         if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING)
             conn_abort(conns, conn, NET_CLOSE_BROKER, 0);
-        if (conn->state == CONN_CLOSING)
+        if (conn->state == CONN_CLOSING && conn->remote)
+            remote_sent(conns, conn);
+        else if (conn->state == CONN_CLOSING)
             bench_finish(bench, conn->handle);
         (void)bench_told(bench, conn); /* Only the slot matters here. */
         cr_assert_eq(conn->state, CONN_FREE);
     }
+    while (output_relay_next(&conns->output, &cookie))
+        ;
     cr_assert_eq(conns->count, 0);
+    cr_assert_eq(conns->remotes.count, 0);
+    cr_assert_eq(lend_count(&conns->lend), 0);
+    cr_assert_eq(output_relay_count(&conns->output), 0);
+    cr_assert_eq(pool_free_count(&conns->lend.pieces), conns->lend.pieces.element_count);
     cr_assert_eq(bench->fake.lent_count, 0);
     cr_assert_eq(pool_free_count(&conns->assemble.chunks), conns->assemble.chunks.element_count);
     cr_assert_eq(pool_free_count(&conns->assemble.pieces), conns->assemble.pieces.element_count);
@@ -189,6 +236,9 @@ static inline void bench_close(struct bench *bench)
     pool_deinit(&conns->assemble.pieces);
     pool_deinit(&conns->output.chunks);
     pool_deinit(&conns->output.larges);
+    pool_deinit(&conns->output.relays);
+    pool_deinit(&conns->lend.frames);
+    pool_deinit(&conns->lend.pieces);
     free(bench->memory);
     free(bench);
 }

@@ -13,6 +13,7 @@
 
 #include "broker/net/net.h"
 #include "tests/support/env_sim.h"
+#include "tests/support/net_answer.h"
 #include "tests/support/net_fake.h"
 
 #include <errno.h>
@@ -31,7 +32,8 @@ struct kit {
     struct net_options options;
     void *memory;
     void (*serve)(struct kit *kit); /* what is done with frames in a turn, NULL = nothing */
-    void *context;                  /* the test's own */
+    void (*closed_hook)(struct kit *kit, net_id conn); /* told of each end, NULL = nobody */
+    void *context;                                     /* the test's own */
     char address[ENV_ADDRESS_BYTES_MAX];
     net_id last;                             /* accepted last */
     uint32_t accepted;                       /* news so far */
@@ -62,22 +64,7 @@ static inline void kit_setup_init(struct kit_setup *setup, uint64_t seed)
 /* Answers one frame with its own payload; false when there is no room for the answer. */
 static inline bool kit_answer(struct kit *kit, const struct net_frame *frame)
 {
-    uint32_t bytes = XD_FRAME_HEADER_BYTES + frame->head.length;
-    bool large = bytes > kit->options.out_chunk_bytes;
-    uint8_t *room =
-        large ? net_large_acquire(kit->net) : net_out_reserve(kit->net, frame->conn, bytes);
-    struct xd_frame head = frame->head;
-
-    if (room == NULL)
-        return false;
-    head.flags = XD_FRAME_REPLY;
-    xd_frame_encode(&head, room);
-    net_frame_copy(frame, 0, room + XD_FRAME_HEADER_BYTES, head.length);
-    if (large)
-        net_large_send(kit->net, frame->conn, room, bytes);
-    else
-        net_out_commit(kit->net, frame->conn, bytes);
-    return true;
+    return net_answer(kit->net, kit->options.out_chunk_bytes, frame);
 }
 
 /* Admits everybody and answers everything. */
@@ -110,6 +97,8 @@ static inline void kit_news(struct kit *kit)
             kit->closed[news.b]++;
             kit->last_cause = news.c;
             cr_assert_not(net_alive(kit->net, (net_id)news.a));
+            if (kit->closed_hook != NULL)
+                kit->closed_hook(kit, (net_id)news.a);
         } else {
             kit->refused++;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * broker/net/output.h: what is committed leaves in its sequence and unchanged, in few pieces, and
- * all memory comes back.
+ * broker/net/output.h: what is committed leaves in its sequence and unchanged, in few pieces, all
+ * memory comes back, and of each relay it is told once when it is done with.
  */
 #include "broker/net/output.h"
 
@@ -19,6 +19,7 @@
 #define PER_CONN 4u
 #define LARGE 5000u
 #define LARGES 3u
+#define RELAYS 4u
 
 struct bench {
     struct arena arena;
@@ -33,7 +34,8 @@ static const struct output_sizes sizes = {.chunk_bytes = CHUNK,
                                           .chunk_count = CHUNKS,
                                           .chunks_per_conn = PER_CONN,
                                           .large_bytes = LARGE,
-                                          .large_count = LARGES};
+                                          .large_count = LARGES,
+                                          .relay_count = RELAYS};
 
 static struct bench *bench_open(void)
 {
@@ -54,6 +56,8 @@ static void bench_close(struct bench *bench)
     cr_assert(outbox_empty(&bench->outbox));
     cr_assert_eq(pool_free_count(&bench->output.chunks), CHUNKS);
     cr_assert_eq(pool_free_count(&bench->output.larges), LARGES);
+    cr_assert_eq(output_relay_count(&bench->output), 0);
+    pool_deinit(&bench->output.relays);
     pool_deinit(&bench->output.chunks);
     pool_deinit(&bench->output.larges);
     free(bench->memory);
@@ -85,6 +89,28 @@ static uint32_t take(struct bench *bench)
         bench->sent_bytes += (uint32_t)piece->iov_len;
     }
     return count;
+}
+
+/* Pieces of another shard, all of `bytes` bytes of value `value`; a row of them per test. */
+static const struct iovec *lent_pieces(struct iovec *pieces, uint32_t count, uint32_t bytes,
+                                       uint8_t value)
+{
+    static uint8_t memory[256][8 * 1024];
+
+    cr_assert_leq(bytes, sizeof(memory[0]));
+    memset(memory[value], value, bytes);
+    for (uint32_t i = 0; i < count; i++)
+        pieces[i] = (struct iovec){.iov_base = memory[value], .iov_len = bytes};
+    return pieces;
+}
+
+/* The next relay that is done with has this cookie; 0 = there is none. */
+static void expect_relayed(struct bench *bench, uint64_t cookie)
+{
+    uint64_t got = 0;
+
+    cr_assert_eq(output_relay_next(&bench->output, &got), cookie != 0);
+    cr_assert_eq(got, cookie);
 }
 
 /* Frames of whole words become one piece, however many. */
@@ -247,6 +273,121 @@ Test(net_output, splits_many_segments_over_sends)
     bench_close(bench);
 }
 
+/* A relay keeps its place between what was queued before and after it, and is told of once, when
+ * its bytes have left and not before. */
+Test(net_output, relays_in_sequence)
+{
+    struct bench *bench = bench_open();
+    struct iovec pieces[2];
+
+    cr_assert(put(bench, 10, 1));
+    outbox_relay_queue(&bench->output, &bench->outbox, lent_pieces(pieces, 2, 100, 2), 2, 77);
+    cr_assert(put(bench, 10, 3));
+    cr_assert_eq(take(bench), 4);
+    cr_assert_eq(bench->sent_bytes, 220);
+    for (uint32_t i = 0; i < 220; i++)
+        cr_assert_eq(bench->sent[i], i < 10 ? 1 : i < 210 ? 2 : 3);
+    expect_relayed(bench, 0);
+    cr_assert(put(bench, 10, 4));
+    outbox_sent(&bench->output, &bench->outbox);
+    cr_assert_eq(output_relay_count(&bench->output), 1, "not told of yet");
+    expect_relayed(bench, 77);
+    expect_relayed(bench, 0);
+    bench_close(bench);
+}
+
+/* A relay whose pieces do not fit one send leaves with two, and is told of behind the second. */
+Test(net_output, splits_a_relay_over_sends)
+{
+    struct bench *bench = bench_open();
+    struct iovec pieces[SEND_PIECES_MAX];
+
+    for (uint32_t i = 0; i < 3; i++)
+        cr_assert(put(bench, 9, 1));
+    outbox_relay_queue(&bench->output, &bench->outbox, lent_pieces(pieces, SEND_PIECES_MAX, 5, 2),
+                       SEND_PIECES_MAX, 1);
+    cr_assert_eq(take(bench), SEND_PIECES_MAX);
+    outbox_sent(&bench->output, &bench->outbox);
+    expect_relayed(bench, 0);
+    cr_assert_eq(take(bench), 3);
+    outbox_sent(&bench->output, &bench->outbox);
+    expect_relayed(bench, 1);
+    cr_assert_eq(bench->sent_bytes, 27 + 5 * SEND_PIECES_MAX);
+    for (uint32_t i = 0; i < bench->sent_bytes; i++)
+        cr_assert_eq(bench->sent[i], i < 27 ? 1 : 2);
+    bench_close(bench);
+}
+
+/* What is dropped before it left is told of as well, in sequence, and each once. */
+Test(net_output, tells_of_relays_that_are_dropped)
+{
+    struct bench *bench = bench_open();
+    struct iovec pieces[3];
+
+    for (uint64_t cookie = 1; cookie <= 3; cookie++)
+        outbox_relay_queue(&bench->output, &bench->outbox,
+                           lent_pieces(&pieces[cookie - 1], 1, 10, (uint8_t)cookie), 1, cookie);
+    cr_assert_eq(take(bench), 3);
+    outbox_sent(&bench->output, &bench->outbox);
+    outbox_relay_queue(&bench->output, &bench->outbox, lent_pieces(pieces, 1, 10, 9), 1, 4);
+    outbox_drop(&bench->output, &bench->outbox);
+    for (uint64_t cookie = 1; cookie <= 4; cookie++)
+        expect_relayed(bench, cookie);
+    expect_relayed(bench, 0);
+    bench_close(bench);
+}
+
+/* Relays make an outbox full as their bytes would in chunks, or as large buffers when their pieces
+ * are longer than a chunk, together with the outbox's own. */
+Test(net_output, counts_relays_in_what_is_queued)
+{
+    struct bench *bench = bench_open();
+    struct iovec small[PER_CONN];
+    struct iovec large[2];
+
+    cr_assert(put(bench, CHUNK, 1));
+    lent_pieces(small, PER_CONN, CHUNK, 2);
+    outbox_relay_queue(&bench->output, &bench->outbox, small, PER_CONN - 1, 1);
+    cr_assert_not(outbox_full(&bench->output, &bench->outbox));
+    outbox_relay_queue(&bench->output, &bench->outbox, small, 1, 2);
+    cr_assert(outbox_full(&bench->output, &bench->outbox));
+    take(bench);
+    outbox_sent(&bench->output, &bench->outbox);
+    cr_assert_not(outbox_full(&bench->output, &bench->outbox));
+
+    lent_pieces(large, 2, CHUNK + 1, 3);
+    outbox_relay_queue(&bench->output, &bench->outbox, large, 1, 3);
+    cr_assert_not(outbox_full(&bench->output, &bench->outbox));
+    uint8_t *own = output_large_acquire(&bench->output);
+    memset(own, 1, LARGE);
+    outbox_large_queue(&bench->output, &bench->outbox, own, LARGE);
+    cr_assert(outbox_full(&bench->output, &bench->outbox));
+    outbox_drop(&bench->output, &bench->outbox);
+    cr_assert_not(outbox_full(&bench->output, &bench->outbox));
+    outbox_relay_queue(&bench->output, &bench->outbox, large, 2, 4);
+    cr_assert(outbox_full(&bench->output, &bench->outbox));
+    outbox_drop(&bench->output, &bench->outbox);
+    for (uint64_t cookie = 1; cookie <= 4; cookie++)
+        expect_relayed(bench, cookie);
+    bench_close(bench);
+}
+
+/* More relays than there are elements is a bug of the caller, also when the first have left but
+ * have not been asked for. */
+Test(net_output, aborts_when_too_many_relays_are_out, .signal = SIGABRT)
+{
+    struct bench *bench = bench_open();
+    struct iovec piece;
+
+    lent_pieces(&piece, 1, 10, 1);
+    for (uint64_t cookie = 0; cookie < RELAYS; cookie++)
+        outbox_relay_queue(&bench->output, &bench->outbox, &piece, 1, cookie);
+    take(bench);
+    outbox_sent(&bench->output, &bench->outbox);
+    cr_assert(outbox_empty(&bench->outbox));
+    outbox_relay_queue(&bench->output, &bench->outbox, &piece, 1, RELAYS);
+}
+
 /* An arena that is too small is refused. */
 Test(net_output, says_when_the_arena_is_too_small)
 {
@@ -268,7 +409,27 @@ Test(net_output, aborts_when_a_queued_large_buffer_is_released, .signal = SIGABR
     output_large_release(&bench->output, large);
 }
 
-/* What leaves equals what was committed, for any sequence of lengths, sends and large buffers. */
+/* Queues a relay of one to three pieces when one more may be out; returns its bytes. */
+static uint32_t put_relay(struct bench *bench, struct prng *prng, uint8_t value)
+{
+    static struct iovec pieces[RELAYS][3];
+    static uint64_t cookie;
+    uint64_t left;
+
+    while (output_relay_next(&bench->output, &left))
+        ;
+    if (output_relay_count(&bench->output) > 0)
+        return 0; /* its pieces are still being read */
+    uint32_t count = 1 + (uint32_t)prng_below(prng, 3);
+    uint32_t bytes = 1 + (uint32_t)prng_below(prng, 300);
+    cookie++;
+    lent_pieces(pieces[cookie % RELAYS], count, bytes, value);
+    outbox_relay_queue(&bench->output, &bench->outbox, pieces[cookie % RELAYS], count, cookie);
+    return count * bytes;
+}
+
+/* What leaves equals what was committed, for any sequence of lengths, sends, large buffers and
+ * relays. */
 Test(net_output, keeps_any_stream)
 {
     static uint8_t expected[64 * 1024];
@@ -279,7 +440,7 @@ Test(net_output, keeps_any_stream)
         uint32_t total = 0;
 
         prng_seed(&prng, seed);
-        while (total < sizeof(expected) - LARGE - CHUNK) {
+        while (total < sizeof(expected) - LARGE - CHUNK - 900) {
             uint8_t value = (uint8_t)prng_next(&prng);
             bool large = prng_chance(&prng, 4000);
             uint32_t bytes = 1 + (uint32_t)prng_below(&prng, large ? LARGE : CHUNK);
@@ -293,6 +454,11 @@ Test(net_output, keeps_any_stream)
                 memset(expected + total, value, bytes);
                 total += bytes;
             }
+            if (prng_chance(&prng, 8000)) {
+                uint32_t relayed = put_relay(bench, &prng, value);
+                memset(expected + total, value, relayed);
+                total += relayed;
+            }
             if (outbox_flying(&bench->outbox) && prng_chance(&prng, 20000))
                 outbox_sent(&bench->output, &bench->outbox);
             if (!outbox_flying(&bench->outbox) && prng_chance(&prng, 20000))
@@ -305,6 +471,8 @@ Test(net_output, keeps_any_stream)
         cr_assert_eq(bench->sent_bytes, total, "seed %llu", (unsigned long long)seed);
         cr_assert_eq(memcmp(bench->sent, expected, total), 0, "seed %llu",
                      (unsigned long long)seed);
+        for (uint64_t left; output_relay_next(&bench->output, &left);)
+            ;
         bench_close(bench);
     }
 }

@@ -214,3 +214,137 @@ Test(net_relief, stops_who_is_left_unread)
     cr_assert_eq(bench->fake.conns[0].stop_count, 1);
     bench_close(bench);
 }
+
+static struct bench *bench_tight_lending(void)
+{
+    struct net_options options = bench_options();
+
+    options.connections_max = 32;
+    options.frame_bytes_max = 3 * SPILL_CHUNK_BYTES - XD_FRAME_HEADER_BYTES; /* 4 chunks in all */
+    options.lents_max = 32;
+    options.remote_max = 2;
+    return bench_open_with(&options, BUFFERS);
+}
+
+/* Half of the buffers are lent, on handles 0 to 7. */
+static void lend_half(struct bench *bench, struct net_lent **ret_lents)
+{
+    for (env_conn i = 0; i < (env_conn)BUFFERS / 2; i++) {
+        bench_accept(bench, i);
+        bench_receive_frame(bench, i, 100);
+        ret_lents[i] = bench_lend(bench);
+    }
+}
+
+/* Buffers that only lent frames keep are not counted on: when all others hold partial frames and
+ * spill memory is used up, the oldest partial frame goes, as if the lent ones never came back. */
+Test(net_relief, does_not_count_on_lent_frames)
+{
+    struct bench *bench = bench_tight_lending();
+    struct net_lent *lents[BUFFERS / 2];
+    env_conn handle = 8;
+
+    lend_half(bench, lents);
+    while (bench->fake.lent_count < BUFFERS - 1) {
+        partial(bench, handle++, 100);
+        bench_turn_end(bench);
+    }
+    cr_assert_eq(bench->conns.count, (uint32_t)handle, "nobody had to go");
+    partial(bench, handle++, 100);
+    bench_turn_end(bench);
+    cr_assert(bench->fake.conns[8].closing);
+    cr_assert_eq(bench_conn(bench, 8)->reason, NET_CLOSE_SHED);
+    for (env_conn i = 0; i < (env_conn)BUFFERS / 2; i++) {
+        cr_assert_not(bench->fake.conns[i].closing);
+        bench_expect_lent(lents[i], 100, (uint32_t)i);
+        bench_lent_return(bench, lents[i]);
+    }
+    bench_close(bench);
+}
+
+/* Frames of another shard's connection bring no buffer back however many of them are ready. */
+Test(net_relief, does_not_count_on_remote_connections)
+{
+    struct bench *bench = bench_tight_lending();
+    struct net_lent *lents[BUFFERS / 2];
+    env_conn handle = 8;
+
+    lend_half(bench, lents);
+    struct conn *remote = remote_open(&bench->conns);
+    struct net_lent foreign = {.head = {.op = 1, .version = 1}};
+    remote_frame(&bench->conns, remote, &foreign);
+    cr_assert_eq(remote->place, CONN_PLACE_READY);
+    while (handle < 20 && !bench->fake.conns[8].closing) {
+        partial(bench, handle++, 100);
+        bench_turn_end(bench);
+    }
+    cr_assert(bench->fake.conns[8].closing);
+    cr_assert_eq(remote->state, CONN_OPEN);
+    for (uint32_t i = 0; i < BUFFERS / 2; i++)
+        bench_lent_return(bench, lents[i]);
+    bench_close(bench);
+}
+
+/* The rest of a lent frame's buffer is not copied, for its buffer would not come back by that; and
+ * its connection does not go, unless it holds something else. */
+Test(net_relief, spares_who_shares_a_buffer_with_a_lent_frame)
+{
+    struct bench *bench = bench_tight_lending();
+    uint8_t data[256];
+    uint32_t first = fake_frame(data, 100, 0);
+    struct net_lent *lents[BUFFERS / 2];
+
+    fake_frame(data + first, 100, 1);
+    for (env_conn i = 0; i < (env_conn)BUFFERS / 2; i++) {
+        bench_accept(bench, i);
+        bench_receive(bench, i, data, first + 20);
+        lents[i] = bench_lend(bench);
+    }
+    for (env_conn i = 8; i < 20 && !bench->fake.conns[8].closing; i++) {
+        partial(bench, i, 100);
+        bench_turn_end(bench);
+    }
+    for (env_conn i = 0; i < (env_conn)BUFFERS / 2; i++) {
+        cr_assert_not(bench->fake.conns[i].closing);
+        cr_assert_eq(bench_conn(bench, i)->inbox.lent_count, 1, "not copied");
+    }
+    cr_assert(bench->fake.conns[8].closing);
+    for (uint32_t i = 0; i < BUFFERS / 2; i++)
+        bench_lent_return(bench, lents[i]);
+    bench_close(bench);
+}
+
+/* A waiting frame that lies in one buffer with a lent one does not bring that back when it is read:
+ * neither is it counted on, nor does its connection go for it. */
+Test(net_relief, does_not_count_on_buffers_shared_with_lent_frames)
+{
+    for (int blocked = 0; blocked < 2; blocked++) {
+        struct bench *bench = bench_tight_lending();
+        uint8_t data[256];
+        uint32_t bytes = fake_frame(data, 100, 0);
+        struct net_lent *lents[BUFFERS / 2];
+
+        bytes += fake_frame(data + bytes, 50, 1);
+        for (env_conn i = 0; i < (env_conn)BUFFERS / 2; i++) {
+            struct conn *conn = bench_accept(bench, i);
+            bench_receive(bench, i, data, bytes);
+            lents[i] = bench_lend(bench);
+            for (uint32_t put = 0; blocked && i == 0 && put < 5; put++)
+                bench_put(bench, conn, 1024);
+            if (blocked && i == 0)
+                cr_assert_null(conn_next(&bench->conns));
+            else
+                conn_stall(&bench->conns, conn_next(&bench->conns));
+        }
+        for (env_conn i = 8; i < 20 && !bench->fake.conns[8].closing; i++) {
+            partial(bench, i, 100);
+            bench_turn_end(bench);
+        }
+        cr_assert(bench->fake.conns[8].closing);
+        for (env_conn i = 0; i < (env_conn)BUFFERS / 2; i++)
+            cr_assert_not(bench->fake.conns[i].closing);
+        for (uint32_t i = 0; i < BUFFERS / 2; i++)
+            bench_lent_return(bench, lents[i]);
+        bench_close(bench);
+    }
+}
