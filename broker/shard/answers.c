@@ -34,11 +34,16 @@ static_assert(XD_FRAME_HEADER_BYTES + sizeof(struct xd_ack_head) +
                   16384,
               "an ack frame fits the smallest output chunk");
 
+static uint64_t connection_slots(const struct shard_options *options)
+{
+    return options->net.connections_max + (uint64_t)options->net.remote_max + 1;
+}
+
 uint64_t answers_bytes_needed(const struct shard_options *options)
 {
     return pool_bytes(sizeof(struct answer), options->acks_max) +
            pool_bytes(XD_DETAIL_BYTES_MAX, DETAILS_MAX) +
-           (options->net.connections_max + 1ull) * sizeof(struct connection) +
+           connection_slots(options) * sizeof(struct connection) +
            options->sessions.channels_max * sizeof(net_id) + 4 * 64;
 }
 
@@ -53,7 +58,7 @@ int answers_init(struct shard *shard)
     void *answers = arena_alloc(arena, answers_bytes, 64);
     void *details = arena_alloc(arena, details_bytes, 64);
     shard->connections =
-        arena_alloc(arena, (options->net.connections_max + 1ull) * sizeof(struct connection), 64);
+        arena_alloc(arena, connection_slots(options) * sizeof(struct connection), 64);
     shard->holders = arena_alloc(arena, options->sessions.channels_max * sizeof(net_id), 64);
     if (answers == NULL || details == NULL || shard->connections == NULL || shard->holders == NULL)
         return -ENOMEM;
@@ -61,6 +66,7 @@ int answers_init(struct shard *shard)
     pool_init(&shard->details, details, details_bytes, XD_DETAIL_BYTES_MAX, DETAILS_MAX);
     list_init(&shard->waiting);
     list_init(&shard->written);
+    list_init(&shard->spreading);
     list_init(&shard->dirty);
     return 0;
 }
@@ -114,8 +120,10 @@ static bool answer_rests_well(const struct shard *shard, const struct answer *an
     if (answer->kind != ANSWER_ACK)
         return answer->log_index == newest;
     XD_ASSERT(answer->ack.log_index == answer->log_index);
-    if (answer->ack.status == XD_DUPLICATE)
-        return answer->log_index > 0 && answer->log_index <= newest;
+    if (answer->ack.status == XD_DUPLICATE) {
+        XD_ASSERT(answer->log_index > 0);
+        return answer->log_index <= newest;
+    }
     if (answer->ack.status < 0 && xd_status_class(answer->ack.status) == XD_CLASS_BACKOFF)
         return answer->log_index == 0;
     return answer->log_index == newest;
@@ -302,20 +310,12 @@ int answers_refuse(struct shard *shard, const struct net_frame *frame, int statu
 static bool write_reply(struct shard *shard, const struct answer *answer)
 {
     XD_ASSERT(answer->log_index > 0 && answer->log_index <= log_durable_index(shard->log));
-    switch ((enum answer_kind)answer->kind) {
-    case ANSWER_OPEN:
+    if (answer->kind == ANSWER_OPEN)
         return session_answer_open(shard, answer);
-    case ANSWER_CLOSE:
+    if (answer->kind == ANSWER_CLOSE)
         return answers_reply(shard, answer->conn, XD_OP_PRODUCER_CLOSE, answer->correlation, 0,
                              answer->log_index, "", NULL, 0);
-    case ANSWER_CONFIG:
-        return admin_answer_config(shard, answer);
-    case ANSWER_ACK:
-    case ANSWER_ACK_EARLY:
-        break;
-    }
-    XD_ASSERT(false);
-    return false;
+    return admin_answer_config(shard, answer);
 }
 
 static void connection_write(struct shard *shard, struct connection *connection)
@@ -341,6 +341,19 @@ static void connection_write(struct shard *shard, struct connection *connection)
 static bool is_duplicate(const struct answer *answer)
 {
     return answer->kind == ANSWER_ACK && answer->ack.status == XD_DUPLICATE;
+}
+
+/* A change of the catalog is answered when all shards have it. */
+static void release_spread(struct shard *shard)
+{
+    struct list_node *node;
+    while ((node = list_first(&shard->spreading)) != NULL) {
+        struct answer *answer = LIST_ELEMENT(node, struct answer, link);
+        if (!spread_reached(shard, answer->epoch))
+            return;
+        list_remove(node);
+        answer_ready(shard, answer);
+    }
 }
 
 void answers_release(struct shard *shard)
@@ -369,8 +382,12 @@ void answers_release(struct shard *shard)
         newest = is_duplicate(answer) ? newest : answer->log_index;
         list_remove(node);
         shard->waiting_count--;
-        answer_ready(shard, answer);
+        if (answer->kind == ANSWER_CONFIG)
+            list_push_back(&shard->spreading, node);
+        else
+            answer_ready(shard, answer);
     }
+    release_spread(shard);
     XD_ASSERT(durable <= written && written <= log_last_index(shard->log));
     XD_ASSERT(list_empty(&shard->waiting) == (shard->waiting_count == 0));
     for (node = list_first(&shard->dirty); node != NULL;) {

@@ -52,7 +52,7 @@ static int fold_records(struct shard *shard, const struct log_entry *entry, cons
 int fold_entry(struct shard *shard, const struct log_entry *entry, char *why)
 {
     const char *reason = "";
-    XD_ASSERT(shard->stage == STAGE_OPENED || shard->stage >= STAGE_SERVING);
+    XD_ASSERT(shard->stage != STAGE_RECOVERED);
     XD_ASSERT(shard->stage == STAGE_OPENED || entry->log_index <= log_durable_index(shard->log));
     int status = entry->batch->control_kind != 0 ? fold_control(shard, entry, &reason)
                                                  : fold_records(shard, entry, &reason);

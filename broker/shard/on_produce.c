@@ -50,8 +50,8 @@ static void queue_ack(struct shard *shard, const struct arrival *arrival, const 
     answer.ack.record_count = arrival->header.record_count;
     answer.ack.log_index = log_index;
     if (ack->status < 0) {
-        if (detail[0] != '\0')
-            answer.detail = answers_detail(shard, detail);
+        XD_ASSERT(detail[0] != '\0');
+        answer.detail = answers_detail(shard, detail);
         if (xd_status_class(ack->status) == XD_CLASS_BACKOFF)
             answer.ack.retry_after_ms = 100;
     }
@@ -130,7 +130,7 @@ static int check_route(struct shard *shard, const struct arrival *arrival, const
         *ret_detail = "producer_id: no such channel; open a producer first";
         return XD_PRODUCER_UNKNOWN;
     }
-    if (shard->holders[channel->number - 1] != arrival->frame->conn) {
+    if (*shard_holder(shard, channel) != arrival->frame->conn) {
         *ret_detail = "producer_id: the channel is open elsewhere or not at all; open it again";
         return header->producer_epoch < channel->producer_epoch ? XD_FENCED : XD_PRODUCER_UNKNOWN;
     }
@@ -299,7 +299,7 @@ int on_produce(struct shard *shard, const struct net_frame *frame)
     if (at != frame->head.length)
         return -ECONNABORTED;
     struct channel *channel = session_channel(&shard->sessions, arrival.header.producer_id);
-    if (channel != NULL && shard->holders[channel->number - 1] == frame->conn &&
+    if (channel != NULL && *shard_holder(shard, channel) == frame->conn &&
         head.low > channel->low)
         channel->low = head.low;
     connection->stalled_since_ns = 0;

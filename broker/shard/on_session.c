@@ -56,9 +56,7 @@ int on_hello(struct shard *shard, const struct net_frame *frame)
         .connection_bytes = shard->options.connection_bytes,
         .server_time_us = shard->now_us,
     };
-    uint8_t uuid[16];
-    log_uuid(shard->log, uuid);
-    memcpy(reply.cluster_id, uuid, sizeof uuid);
+    memcpy(reply.cluster_id, shard->cluster_id, sizeof shard->cluster_id);
     /* A client of another version is told the range, so that it can say what is wrong. */
     bool told = status >= 0 || status == XD_VERSION_UNSUPPORTED;
     uint32_t body_bytes = told ? (uint32_t)sizeof reply : 0;
@@ -154,8 +152,7 @@ int on_catalog(struct shard *shard, const struct net_frame *frame)
 /* Registers the holder; the former one is fenced by the epoch. */
 static void hold(struct shard *shard, uint32_t channel, net_id conn)
 {
-    net_id *holder = &shard->holders[channel - 1];
-    XD_ASSERT(channel >= 1 && channel <= shard->sessions.channel_count);
+    net_id *holder = shard_holder(shard, session_channel(&shard->sessions, channel));
     XD_ASSERT(shard_connection(shard, conn) != NULL);
     if (*holder != 0 && *holder != conn)
         counters_add(&shard->counters, COUNTER_producers_fenced, 1);
@@ -290,7 +287,7 @@ bool session_answer_open(struct shard *shard, const struct answer *answer)
     const struct channel *channel = session_channel(&shard->sessions, answer->channel);
     XD_ASSERT(channel != NULL && channel->applied_channel_epoch != 0);
     XD_ASSERT(answer->kind == ANSWER_OPEN);
-    if (shard->holders[channel->number - 1] != answer->conn)
+    if (*shard_holder(shard, channel) != answer->conn)
         return answers_reply(shard, answer->conn, XD_OP_PRODUCER_OPEN, answer->correlation,
                              XD_FENCED, answer->log_index,
                              "the channel was opened again while this open was being written", NULL,
@@ -311,14 +308,14 @@ int on_close(struct shard *shard, const struct net_frame *frame)
         return answers_refuse(shard, frame, status, detail);
     }
     const struct channel *channel = session_channel(&shard->sessions, request.producer_id);
-    if (channel == NULL || shard->holders[channel->number - 1] != frame->conn ||
+    if (channel == NULL || *shard_holder(shard, channel) != frame->conn ||
         channel->producer_epoch != request.producer_epoch)
         return answers_refuse(shard, frame, XD_PRODUCER_UNKNOWN,
                               "producer_id: not open on this connection");
     if (!answers_room(shard))
         return -EAGAIN;
     XD_ASSERT(channel->applied_producer_epoch <= request.producer_epoch);
-    shard->holders[channel->number - 1] = 0;
+    *shard_holder(shard, channel) = 0;
     struct answer answer = {.kind = ANSWER_CLOSE,
                             .conn = frame->conn,
                             .correlation = frame->head.correlation,

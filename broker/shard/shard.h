@@ -11,6 +11,9 @@
  * nothing is acknowledged any more, and shard_turn reports it; the owner drops the shard and opens
  * the folder again. Shutdown: shard_stop, turns until shard_stopped.
  *
+ * A broker may have several shards, each with a thread of its own: log.shard of log.shard_count.
+ * They have the same options and share `links`; see peers.h.
+ *
  * Files: start.c until it serves; shard.c turns and stop; fold.c state from entries; answers.c what
  * waits for durability; lines.c what the owner reports; on_session.c greeting, catalog, opens and
  * closes; on_produce.c batches; on_read.c readers; on_admin.c verbs; state.h the tables that they
@@ -22,6 +25,7 @@
 #include "broker/base/arena.h"
 #include "broker/base/counters.h"
 #include "broker/io/env.h"
+#include "broker/link/link.h"
 #include "broker/log/log.h"
 #include "broker/net/net.h"
 #include "broker/produce/session.h"
@@ -40,6 +44,7 @@ struct shard_options {
     struct log_options log;
     struct net_options net;
     struct session_options sessions;
+    struct links *links; /* of all shards, borrowed for good; NULL when log.shard_count is 1 */
     uint32_t facilities_max;   /* 1..XD_FACILITIES_MAX, default 1024 */
     uint32_t partitions_max;   /* 1..XD_PARTITIONS_MAX, default 16,384 */
     uint32_t acks_max;         /* answers waiting for durability, default 65,536 */
@@ -59,21 +64,32 @@ void shard_options_init(struct shard_options *options);
 
 struct shard; /* lives in its own arena */
 
+/* Messages to one other shard that may be outstanding: what `links` is to be made for. */
+uint32_t shard_messages_max(const struct shard_options *options);
+
 /* Memory that a shard with these options needs, in bytes. */
 uint64_t shard_bytes_needed(const struct shard_options *options);
 
 /* Opening is done in steps so that its owner can report progress:
  *   shard_open          takes `memory`, opens the log
  *   shard_recover_step  0 when recovered, 1 while there is more (call again), or a status
+ *   shard_join          several shards: turns follow until shard_joined, when all have one catalog
  *   shard_listen        binds the addresses; turns may follow
  * On failure `why` (XD_DETAIL_BYTES_MAX) says what, where and what to do. */
 int shard_open(struct env *env, void *memory, uint64_t memory_bytes,
                const struct shard_options *options, struct shard **ret_shard, char *why);
 int shard_recover_step(struct shard *shard, char *why);
+/* May be left out with one shard. A turn that answers a status while the shards join, or later one
+ * other than the log's fence, has its reason in shard_trouble(). */
+int shard_join(struct shard *shard, char *why);
+bool shard_joined(const struct shard *shard);
+const char *shard_trouble(const struct shard *shard);
 uint32_t shard_recover_percent(const struct shard *shard);
 /* `ret_addresses`: address_count texts of ENV_ADDRESS_BYTES_MAX, the bound ones. */
 int shard_listen(struct shard *shard, char (*ret_addresses)[ENV_ADDRESS_BYTES_MAX], char *why);
 
+/* When the next turn is due even if nothing happens, in ns of the monotonic clock; 0 = now. */
+uint64_t shard_deadline_ns(struct shard *shard);
 /* One turn; waits at most until wait_until_ns for something to do. Returns the number of events
  * handled, or the status that fenced the log, or -errno of a broken engine. Events of
  * ENV_OWNER_PROCESS are put into ret_foreign (up to foreign_max), *ret_foreign_count of them. */

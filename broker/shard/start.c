@@ -21,6 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Frames that one shard may have lent to the others at a time; bytes are bounded by net. */
+#define LENTS_MAX 4096u
+
 /* Entries folded per step, so that progress can be told. */
 #define RECOVER_ENTRIES 4096
 
@@ -48,6 +51,13 @@ static struct shard_options derived(const struct shard_options *options)
     struct shard_options all = *options;
     all.log.partitions_max = options->partitions_max;
     all.log.checkpoint_bytes_max = fold_bytes_max(options);
+    all.sessions.shard = options->log.shard;
+    all.net.shard = options->log.shard;
+    if (options->log.shard_count > 1) {
+        all.net.remote_max = options->net.connections_max;
+        all.net.lents_max = LENTS_MAX;
+        all.net.relays_max = options->net.connections_max * (options->log.shard_count - 1);
+    }
     return all;
 }
 
@@ -57,7 +67,8 @@ uint64_t shard_bytes_needed(const struct shard_options *options)
     return sizeof(struct shard) + log_bytes_needed(&all.log) + net_bytes_needed(&all.net) +
            catalog_bytes_needed(all.facilities_max, all.partitions_max) +
            session_bytes_needed(&all.sessions) + answers_bytes_needed(&all) +
-           readers_bytes_needed(&all) + SHARD_EVENTS_MAX * sizeof(struct env_event) +
+           readers_bytes_needed(&all) + peers_bytes_needed(&all) +
+           SHARD_EVENTS_MAX * sizeof(struct env_event) +
            XD_BATCH_RAW_BYTES_MAX + XD_ADMIN_REPLY_BYTES_MAX +
            SHARD_LINES * sizeof(struct shard_line) + 16 * 4096;
 }
@@ -78,6 +89,7 @@ static int init_tables(struct shard *shard)
     ring_init(&shard->lines_ring, SHARD_LINES);
     int status = catalog_init(&shard->catalog, arena, shard->options.facilities_max,
                               shard->options.partitions_max);
+    catalog_set_shards(&shard->catalog, shard->options.log.shard_count);
     if (status == 0)
         status =
             session_init(&shard->sessions, arena, &shard->options.sessions, env_rand64(shard->env));
@@ -85,6 +97,8 @@ static int init_tables(struct shard *shard)
         status = answers_init(shard);
     if (status == 0)
         status = readers_init(shard);
+    if (status == 0)
+        status = peers_init(shard);
     if (status == 0)
         status = net_init(shard->env, arena, &shard->counters, &shard->options.net, &shard->net);
     return status;
@@ -141,6 +155,7 @@ int shard_recover_step(struct shard *shard, char *why)
             return status;
         arena_seal(&shard->arena);
         shard->ready_ns = env_now_mono_ns(shard->env);
+        log_uuid(shard->log, shard->cluster_id);
         shard->stage = STAGE_RECOVERED;
         lines_take_news(shard);
         return 0;
@@ -182,15 +197,38 @@ static int make_topics(struct shard *shard, char *why)
     return 0;
 }
 
-int shard_listen(struct shard *shard, char (*ret_addresses)[ENV_ADDRESS_BYTES_MAX], char *why)
+uint32_t shard_messages_max(const struct shard_options *options)
+{
+    struct shard_options all = derived(options);
+    return peers_messages_max(&all);
+}
+
+int shard_join(struct shard *shard, char *why)
 {
     XD_ASSERT(shard->stage == STAGE_RECOVERED);
-    XD_ASSERT(shard->options.topic_count == 0 || shard->options.topics != NULL);
     shard->now_us = env_now_wall_us(shard->env);
-    int status = make_topics(shard, why);
-    if (status < 0)
-        return status;
-    for (uint32_t i = 0; i < shard->options.address_count; i++) {
+    shard->stage = STAGE_JOINING;
+    int status = shard->options.log.shard == 0 ? make_topics(shard, why) : 0;
+    spread_join(shard);
+    peers_flush(shard);
+    return status;
+}
+
+bool shard_joined(const struct shard *shard)
+{
+    return shard->peers.joined;
+}
+
+const char *shard_trouble(const struct shard *shard)
+{
+    return shard->peers.status < 0 ? shard->peers.why : "";
+}
+
+int shard_listen(struct shard *shard, char (*ret_addresses)[ENV_ADDRESS_BYTES_MAX], char *why)
+{
+    int status = shard->stage == STAGE_RECOVERED ? shard_join(shard, why) : 0;
+    XD_ASSERT(status < 0 || (shard->stage == STAGE_JOINING && shard->peers.joined));
+    for (uint32_t i = 0; i < shard->options.address_count && status == 0; i++) {
         status = net_listen(shard->net, shard->options.addresses[i], ret_addresses[i]);
         if (status < 0) {
             snprintf(why, XD_DETAIL_BYTES_MAX, "cannot listen on %s: %s",
@@ -198,6 +236,7 @@ int shard_listen(struct shard *shard, char (*ret_addresses)[ENV_ADDRESS_BYTES_MA
             return status;
         }
     }
-    shard->stage = STAGE_SERVING;
-    return 0;
+    if (status == 0)
+        shard->stage = STAGE_SERVING;
+    return status;
 }

@@ -16,6 +16,7 @@
 #include "broker/net/net.h"
 #include "broker/partition/catalog.h"
 #include "broker/produce/session.h"
+#include "broker/shard/peers.h"
 #include "broker/shard/shard.h"
 #include "wire/request.h"
 
@@ -44,13 +45,14 @@ struct answer {
     uint16_t detail;       /* ACK: refusal text, index in shard.details + 1; 0 = none */
     uint32_t bytes;        /* ACK: stride of the batch, goes back as credit; 0 when early */
     uint32_t channel;      /* OPEN */
+    uint32_t epoch;        /* CONFIG: of the catalog with the entry */
     union {
         struct xd_ack ack;            /* ACK */
         struct control_config config; /* CONFIG */
     };
 };
 
-/* Beside net's connection, by slot. */
+/* Beside net's connection, by slot; one of another shard's as well. */
 struct connection {
     net_id id;    /* 0 = not in use */
     bool greeted; /* HELLO done */
@@ -66,6 +68,9 @@ struct connection {
     uint32_t produce_at;       /* payload bytes of its first frame already handled */
     uint32_t produce_count;    /* batches of it already handled */
     uint32_t waiters;          /* READ requests waiting */
+    uint32_t home;             /* shard that has its socket */
+    net_id home_conn;          /* as that one names it; its own id at home */
+    uint64_t known_to;         /* at home: shards that have been given a frame of it, bit n */
 };
 
 /* A READ that waits: for data (linked to its partition), for the disk (with the log), for a large
@@ -97,11 +102,13 @@ struct shard {
     uint64_t now_ns;          /* monotonic clock of this turn */
     int64_t now_us;           /* wall clock of this turn, never falling */
     uint64_t ready_ns;        /* when recovery ended */
+    uint8_t cluster_id[16];   /* names the broker: the uuid of shard 0's log */
 
-    struct connection *connections; /* by net_slot(), connections_max + 1 */
-    net_id *holders;                /* connection that holds channel n, at [n - 1]; 0 = none */
+    struct connection *connections; /* by net_slot(), connections_max + remote_max + 1 */
+    net_id *holders;                /* connections that hold channels, by index; 0 = none */
     struct pool answers;
     struct list waiting; /* answers in log sequence */
+    struct list spreading; /* CONFIG answers that wait for the other shards */
     struct list written; /* early answers that wait for the device to have the bytes */
     struct list dirty;   /* connections with ready answers */
     uint64_t waiting_count;
@@ -121,13 +128,28 @@ struct shard {
     struct ring lines_ring;
     uint64_t lines_lost;
 
+    struct peers peers; /* the other shards */
+
     uint64_t stall_retry_ns; /* when stalled frames are tried again, 0 = none is stalled */
     enum admin_state state;
     uint8_t stage;             /* enum shard_stage */
     uint64_t stop_deadline_ns; /* connections are closed by then, answered or not */
 };
 
-enum shard_stage { STAGE_OPENED, STAGE_RECOVERED, STAGE_SERVING, STAGE_STOPPING, STAGE_STOPPED };
+enum shard_stage {
+    STAGE_OPENED,
+    STAGE_RECOVERED,
+    STAGE_JOINING, /* turns are taken, nobody is served */
+    STAGE_SERVING,
+    STAGE_STOPPING,
+    STAGE_STOPPED
+};
+
+/* The connection that holds a channel. */
+static inline net_id *shard_holder(struct shard *shard, const struct channel *channel)
+{
+    return &shard->holders[session_index(&shard->sessions, channel)];
+}
 
 /* ---- fold.c ---------------------------------------------------------------------------------- */
 /* Folds one durable entry, live or in recovery. 0 or XD_LOG_CORRUPT with `why`. */
@@ -217,5 +239,9 @@ void lines_take_news(struct shard *shard);
 /* ---- shard.c --------------------------------------------------------------------------------- */
 /* The connection of an id, or NULL when it is gone. */
 struct connection *shard_connection(struct shard *shard, net_id conn);
+/* The place of a connection that net has just given a slot. */
+struct connection *shard_connection_open(struct shard *shard, net_id conn);
+/* Whether a crash can take no catalog entry away. */
+bool shard_catalog_settled(const struct shard *shard);
 
 #endif

@@ -78,6 +78,7 @@ struct kit_client *shard_kit_connect_silent(struct shard_kit *kit, uint32_t i)
 {
     struct kit_client *client = &kit->clients[i];
     client->ack_count = 0;
+    client->reply_count = 0;
     client->acked_bytes = 0;
     cr_assert_eq(wire_client_connect(&client->wire, kit->broker.address), 0);
     return client;
@@ -122,6 +123,7 @@ static bool take_frame(struct shard_kit *kit, struct kit_client *client,
         return false;
     }
     cr_assert_eq(frame->head.flags, XD_FRAME_REPLY);
+    client->reply_count++;
     cr_assert_eq(xd_reply_decode(frame->payload, frame->head.length, &kit->reply.head, &detail,
                                  &body, &body_bytes),
                  0);
@@ -182,6 +184,19 @@ void shard_kit_await_acks(struct shard_kit *kit, struct kit_client *client, uint
         cr_assert(shard_kit_turn(kit), "%s", xd_status_name(kit->status));
     }
     cr_assert_fail("only %u acks", client->ack_count);
+}
+
+void shard_kit_await_replies(struct shard_kit *kit, struct kit_client *client, uint32_t count)
+{
+    uint64_t end_ns = sim_now_ns(kit->broker.sim) + KIT_WAIT_NS;
+    while (sim_now_ns(kit->broker.sim) < end_ns) {
+        shard_kit_drain(kit, client);
+        if (client->reply_count >= count)
+            return;
+        cr_assert_not(client->wire.ended, "the broker closed the connection");
+        cr_assert(shard_kit_turn(kit), "%s", xd_status_name(kit->status));
+    }
+    cr_assert_fail("only %u replies", client->reply_count);
 }
 
 const struct xd_ack *shard_kit_last_ack(const struct kit_client *client)

@@ -37,6 +37,7 @@ struct kit_client {
     struct wire_client wire;
     struct xd_ack acks[KIT_ACKS]; /* in the sequence of their arrival */
     uint32_t ack_count;
+    uint32_t reply_count; /* replies that have arrived */
     uint64_t acked_bytes; /* credit in the newest ACK frame */
     bool goaway;          /* a GOAWAY has arrived */
 };
@@ -72,6 +73,8 @@ int shard_kit_await(struct shard_kit *kit, struct kit_client *client, uint64_t c
 bool shard_kit_await_end(struct shard_kit *kit, struct kit_client *client);
 /* Awaits until `count` acks in all have arrived. */
 void shard_kit_await_acks(struct shard_kit *kit, struct kit_client *client, uint32_t count);
+/* Awaits until `count` replies in all have arrived; the newest one is in kit->reply. */
+void shard_kit_await_replies(struct shard_kit *kit, struct kit_client *client, uint32_t count);
 /* Takes what has arrived without waiting. */
 void shard_kit_drain(struct shard_kit *kit, struct kit_client *client);
 

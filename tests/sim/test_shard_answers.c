@@ -190,3 +190,88 @@ Test(shard_answers, answers_of_a_peer_that_is_gone_are_dropped)
     }
     shard_kit_close(kit);
 }
+
+/* A refusal goes without its text when too many texts wait, never without its outcome; later ones
+ * have theirs again. */
+Test(shard_answers, refusals_over_the_number_of_texts_go_without_one)
+{
+    enum { REFUSED = 300 };
+    struct sim_options world;
+    uint32_t with_text = 0;
+    uint64_t bytes = 0, hash;
+    sim_options_init(&world, 1);
+    world.spike_ns = 5000000000;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    sim_rates(kit->broker.sim)->spike = 65536; /* nothing is answered now */
+    shard_kit_batch(&channel, SKU, 1, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    bytes += build.used + xd_pad8(build.used);
+    struct kit_channel behind = channel;
+    for (uint32_t i = 0; i < REFUSED; i++) {
+        behind.previous = behind.sequence = channel.sequence + 7; /* leaves a gap */
+        shard_kit_batch(&behind, SKU, 1, &build);
+        shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+        bytes += build.used + xd_pad8(build.used);
+    }
+    shard_kit_pass(kit, 1000);
+    cr_assert_eq(client->ack_count, 0);
+    sim_rates(kit->broker.sim)->spike = 0;
+    shard_kit_await_acks(kit, client, 1 + REFUSED);
+    cr_assert_eq(client->acks[0].status, 0);
+    for (uint32_t i = 1; i <= REFUSED; i++) {
+        cr_assert_eq(client->acks[i].status, XD_OUT_OF_SEQUENCE);
+        cr_assert_eq(client->acks[i].resume_sequence, 1);
+        cr_assert_eq(client->acks[i].detail_bytes > 0, i <= 256, "%u", i);
+        with_text += client->acks[i].detail_bytes > 0;
+    }
+    cr_assert_eq(with_text, 256);
+    cr_assert_eq(client->acked_bytes, bytes);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_await_acks(kit, client, 2 + REFUSED);
+    cr_assert_gt(shard_kit_last_ack(client)->detail_bytes, 0);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 1);
+    shard_kit_close(kit);
+}
+
+/* Outcomes of two numberings of a channel are not merged into one run, although their offsets
+ * follow each other: sequences would fall in it. */
+Test(shard_answers, outcomes_of_two_numberings_are_not_merged)
+{
+    struct sim_options world;
+    sim_options_init(&world, 1);
+    world.sync = (struct sim_range){50000000, 50000000};
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    struct xd_open open = {.flags = XD_OPEN_NO_MEMORY, .channel_epoch = 2};
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    shard_kit_batch(&channel, SKU, 5, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_WRITTEN);
+    wire_client_open(&client->wire, &open, "wms", "a", "");
+    channel.target.producer_epoch++; /* as the answer will say */
+    channel.target.channel_epoch++;
+    channel.sequence = channel.previous = 0;
+    shard_kit_batch(&channel, SKU, 3, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_WRITTEN);
+    shard_kit_await_acks(kit, client, 4);
+    const struct {
+        uint64_t first, last, offset;
+        uint8_t durability;
+    } rows[] = {{1, 5, 0, XD_DURABILITY_WRITTEN},
+                {1, 3, 5, XD_DURABILITY_WRITTEN},
+                {1, 5, 0, XD_DURABILITY_FSYNC},
+                {1, 3, 5, XD_DURABILITY_FSYNC}};
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert_eq(client->acks[i].status, 0, "%u", i);
+        cr_assert_eq(client->acks[i].first_sequence, rows[i].first, "%u", i);
+        cr_assert_eq(client->acks[i].last_sequence, rows[i].last, "%u", i);
+        cr_assert_eq(client->acks[i].base_offset, rows[i].offset, "%u", i);
+        cr_assert_eq(client->acks[i].durability, rows[i].durability, "%u", i);
+    }
+    shard_kit_close(kit);
+}

@@ -94,3 +94,30 @@ Test(shard_lines, counts_lines_that_were_lost)
     cr_assert_gt(lost, 0);
     shard_kit_close(kit);
 }
+
+/* The way of flushing that the self-test has chosen, with what it measured: writes that flush
+ * themselves where these are faster than a write and a flush, else the two of them. */
+Test(shard_lines, tell_the_way_of_flushing_that_was_chosen)
+{
+    for (uint32_t way = LOG_SYNC_DSYNC; way < LOG_SYNC_COUNT; way++) {
+        struct sim_options world;
+        unsigned long dsync_us, fdatasync_us;
+        char name[16];
+        sim_options_init(&world, way);
+        bool dsync = way == LOG_SYNC_DSYNC; /* to go round once is half as long */
+        world.turn = dsync ? (struct sim_range){100000, 100000} : (struct sim_range){500, 500};
+        world.write = (struct sim_range){10000, 12000};
+        world.sync = (struct sim_range){10000, 12000};
+        struct shard_kit *kit = shard_kit_open_in(&world);
+        kit->broker.options.log.sync = LOG_SYNC_AUTO;
+        shard_kit_start(kit);
+        const struct shard_line *line = sim_broker_line(&kit->broker, "log_sync_chosen");
+        cr_assert(line != NULL && !line->warning);
+        cr_assert_eq(sscanf(line->text, "sync=%15s dsync_us=%lu fdatasync_us=%lu", name, &dsync_us,
+                            &fdatasync_us),
+                     3, "%s", line->text);
+        cr_assert_str_eq(name, dsync ? "dsync" : "fdatasync", "%s", line->text);
+        cr_assert_eq(dsync_us * 10 <= fdatasync_us * 9, dsync, "%s", line->text);
+        shard_kit_close(kit);
+    }
+}

@@ -110,152 +110,6 @@ Test(shard_on_produce, batches_behind_a_refused_one_are_refused_too)
     shard_kit_close(kit);
 }
 
-/* Header fields that break a rule are named; nothing is appended. */
-Test(shard_on_produce, names_the_wrong_field_of_a_batch)
-{
-    struct shard_kit *kit = shard_kit_open(1);
-    struct kit_client *client = shard_kit_connect(kit, 0);
-    struct kit_channel channel;
-    uint64_t hash;
-    shard_kit_channel(kit, client, "a", SKU, &channel);
-    for (uint32_t row = 0; row < 12; row++) {
-        build_as(&channel, 0, 1, 3);
-        struct xd_batch_header *h = &build.header;
-        int want = XD_BATCH_MALFORMED;
-        bool reseal = true;
-        switch (row) {
-        case 0:
-            h->record_count = 0;
-            break;
-        case 1:
-            h->last_sequence = 0;
-            break;
-        case 2:
-            h->flags = XD_BATCH_CONTROL;
-            break;
-        case 3:
-            h->partition = XD_PARTITION_NONE;
-            break;
-        case 4:
-            h->format = 9;
-            want = XD_FORMAT_UNKNOWN;
-            break;
-        case 5:
-            h->codec = 9;
-            want = XD_CODEC_UNKNOWN;
-            break;
-        case 6:
-            h->partition = 60;
-            want = XD_PARTITION_UNKNOWN;
-            break;
-        case 7: /* stock of the global facility has 3 partitions */
-            h->partition = h->partition == 0 ? 1 : 0;
-            want = XD_PARTITION_WRONG;
-            break;
-        case 8:
-            h->producer_id = 77;
-            want = XD_PRODUCER_UNKNOWN;
-            break;
-        case 9:
-            h->channel_epoch++;
-            want = XD_FIELD_INVALID;
-            break;
-        case 10: /* broker's field, outside the checksum */
-            reseal = false;
-            h->base_offset = 5;
-            break;
-        default:
-            h->record_count = 2;
-            want = XD_RECORD_MALFORMED;
-            break;
-        }
-        if (reseal)
-            xd_batch_seal(h, build.used);
-        struct xd_ack ack = outcome(kit, client);
-        cr_assert_eq(ack.status, want, "row %u: %s", row, xd_status_name(ack.status));
-        cr_assert(ack.detail_bytes > 0, "row %u", row);
-    }
-    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1).base_offset, 0);
-    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 1);
-    shard_kit_close(kit);
-}
-
-/* Frames whose structure is broken end the connection; nothing of the broken part is appended. */
-Test(shard_on_produce, closes_on_a_broken_frame)
-{
-    struct shard_kit *kit = shard_kit_open(1);
-    for (uint32_t row = 0; row < 7; row++) {
-        struct kit_client *client = shard_kit_connect(kit, 0);
-        struct kit_channel channel;
-        uint8_t payload[1024] = {0};
-        shard_kit_channel(kit, client, "a", SKU, &channel);
-        build_as(&channel, channel.previous, channel.sequence + 1, channel.sequence + 1);
-        struct xd_produce_head head = {.batch_count = 1};
-        uint32_t bytes = (uint32_t)sizeof head + build.used + (uint32_t)xd_pad8(build.used);
-        switch (row) {
-        case 0:
-            head.batch_count = 0;
-            break;
-        case 1:
-            head.batch_count = 2; /* one is there */
-            break;
-        case 2:
-            bytes -= 8; /* cut */
-            break;
-        case 3:
-            bytes += 8; /* trailing */
-            break;
-        case 4:
-            build.header.magic ^= 1;
-            break;
-        case 5:
-            head.durability = XD_DURABILITY_COUNT;
-            break;
-        default:
-            build.header.batch_bytes = 100; /* smaller than its header */
-            break;
-        }
-        cr_assert(build.used + sizeof head < sizeof payload - 16);
-        memcpy(payload, &head, sizeof head);
-        memcpy(payload + sizeof head, build.bytes, build.used);
-        wire_client_send(&client->wire, XD_OP_PRODUCE, payload, bytes);
-        cr_assert(shard_kit_await_end(kit, client), "row %u", row);
-    }
-    shard_kit_close(kit);
-}
-
-/* Compressed batches are stored as they came; damaged and bombing ones are refused. */
-Test(shard_on_produce, takes_compressed_batches_and_no_bombs)
-{
-    struct shard_kit *kit = shard_kit_open(1);
-    struct kit_client *client = shard_kit_connect(kit, 0);
-    struct kit_channel channel;
-    uint64_t hash;
-    shard_kit_channel(kit, client, "a", SKU, &channel);
-    batch_begin(&build, &channel.target, 0);
-    for (uint64_t i = 1; i <= 50; i++)
-        batch_add(&build, i, SKU, "the same payload in every record", 32);
-    batch_end_compressed(&build);
-    cr_assert_eq(outcome(kit, client).status, 0);
-    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 50);
-
-    channel.sequence = channel.previous = 50;
-    shard_kit_batch(&channel, SKU, 5, &build); /* not compressed, but says so */
-    build.header.codec = XD_CODEC_LZ4;
-    build.header.raw_bytes = XD_BATCH_RAW_BYTES_MAX;
-    xd_batch_seal(&build.header, build.used);
-    int status = outcome(kit, client).status;
-    cr_assert(status == XD_BATCH_MALFORMED || status == XD_DECOMPRESS_FAILED, "%d", status);
-    build.header.raw_bytes = (build.used - XD_BATCH_HEADER_BYTES) * 200;
-    xd_batch_seal(&build.header, build.used);
-    cr_assert_eq(outcome(kit, client).status, XD_DECOMPRESS_FAILED);
-    build.header.raw_bytes = XD_BATCH_RAW_BYTES_MAX + 1;
-    xd_batch_seal(&build.header, build.used);
-    cr_assert_eq(outcome(kit, client).status, XD_BATCH_TOO_LARGE);
-    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 50);
-    shard_kit_close(kit);
-}
-
 /* A channel of one facility cannot write into another. */
 Test(shard_on_produce, keeps_a_channel_in_its_facility)
 {
@@ -490,5 +344,43 @@ Test(shard_on_produce, a_frame_waits_once_for_all_its_batches)
     cr_assert_geq(waited_ms, kit->broker.options.stall_ms);
     cr_assert_lt(waited_ms, kit->broker.options.stall_ms + 30, "%llu ms",
                  (unsigned long long)waited_ms);
+    shard_kit_close(kit);
+}
+
+/* When all chains are in use, a batch that would begin another one waits, and is refused with the
+ * limit that is to be raised; existing chains go on. With the limit raised the same batch goes in.
+ */
+Test(shard_on_produce, a_batch_over_the_limit_of_chains_is_refused_with_its_name)
+{
+    static const char detail[] = "all chains are in use; raise produce.chains_max";
+    struct sim_options world;
+    uint64_t hash;
+    sim_options_init(&world, 1);
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    kit->broker.options.sessions.chains_max = 1;
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_client *late = shard_kit_connect(kit, 1);
+    struct kit_channel first, second;
+    shard_kit_channel(kit, client, "a", SKU, &first);
+    shard_kit_channel(kit, late, "b", SKU, &second);
+    cr_assert_eq(shard_kit_produce(kit, client, &first, SKU, 2).status, 0);
+    struct kit_channel before = second;
+    uint64_t start_ns = sim_now_ns(kit->broker.sim);
+    struct xd_ack ack = shard_kit_produce(kit, late, &second, SKU, 1);
+    uint64_t waited_ms = (sim_now_ns(kit->broker.sim) - start_ns) / 1000000;
+    cr_assert_eq(ack.status, XD_THROTTLED, "%s", xd_status_name(ack.status));
+    cr_assert_eq(ack.detail_bytes, sizeof detail - 1);
+    cr_assert(ack.retry_after_ms > 0 && ack.log_index == 0);
+    cr_assert_geq(waited_ms, kit->broker.options.stall_ms);
+    cr_assert_eq(shard_counters(kit->broker.shard)->v[COUNTER_throttled], 1);
+    cr_assert_eq(shard_kit_produce(kit, client, &first, SKU, 2).base_offset, 2);
+    kit->broker.options.sessions.chains_max = 2;
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    late = shard_kit_connect(kit, 1);
+    second = before;
+    shard_kit_channel(kit, late, "b", SKU, &second);
+    cr_assert_eq(shard_kit_produce(kit, late, &second, SKU, 1).base_offset, 4);
+    cr_assert_eq(shard_kit_read_all(kit, late, second.target.partition, &hash), 5);
     shard_kit_close(kit);
 }

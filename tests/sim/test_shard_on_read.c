@@ -299,3 +299,175 @@ Test(shard_on_read, a_client_that_takes_nothing_holds_up_nobody)
     cr_assert_eq(shard_kit_await(kit, deaf, last), 0);
     shard_kit_close(kit);
 }
+
+/* A long poll whose data has come is answered with it, also when the disk takes longer to give it
+ * than the poll may last. */
+Test(shard_on_read, a_long_poll_that_waits_for_the_disk_does_not_end_without_data)
+{
+    struct sim_options world;
+    struct kit_channel channel;
+    struct xd_read_reply reply;
+    const uint8_t *batches;
+    const char *field = "";
+    sim_options_init(&world, 1);
+    world.rates.buggify_enabled = 65536;
+    world.read = (struct sim_range){2000000000, 2000000000};
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_client *reader = shard_kit_connect(kit, 1);
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    uint64_t start_ns = sim_now_ns(kit->broker.sim);
+    uint64_t correlation =
+        wire_client_read(&reader->wire, channel.target.partition, XD_SEEK_END, 0, 1u << 20, 700);
+    shard_kit_pass(kit, 500);
+    sim_rates(kit->broker.sim)->buggify_fires = 65536; /* nothing is read from memory */
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 2).status, 0);
+    cr_assert_eq(shard_kit_await(kit, reader, correlation), 0, "%s",
+                 xd_status_name(kit->reply.head.status));
+    cr_assert_gt(sim_now_ns(kit->broker.sim) - start_ns, 2000000000);
+    cr_assert_eq(
+        xd_read_reply_decode(kit->reply.body, kit->reply.body_bytes, &reply, &batches, &field), 0);
+    cr_assert(reply.start_offset == 0 && reply.next_offset == 2);
+    shard_kit_close(kit);
+}
+
+/* A connection that ends takes its own requests along and nobody else's. */
+Test(shard_on_read, a_connection_that_ends_takes_only_its_own_requests_along)
+{
+    struct kit_client *client;
+    struct kit_channel channel;
+    struct shard_kit *kit = with_batches(&client, &channel);
+    struct kit_client *leaving = shard_kit_connect(kit, 1);
+    struct kit_client *staying = shard_kit_connect(kit, 2);
+    uint32_t replies = staying->reply_count;
+    for (uint32_t i = 0; i < 5; i++) {
+        wire_client_read(&leaving->wire, channel.target.partition, XD_SEEK_END, 0, 1000, 30000);
+        wire_client_read(&staying->wire, channel.target.partition, XD_SEEK_END, 0, 1000, 30000);
+    }
+    shard_kit_pass(kit, 20);
+    wire_client_leave(&leaving->wire, true);
+    shard_kit_pass(kit, 20);
+    cr_assert_eq(staying->reply_count, replies);
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1).status, 0);
+    shard_kit_await_replies(kit, staying, replies + 5);
+    cr_assert_eq(kit->reply.head.status, 0);
+    shard_kit_close(kit);
+}
+
+/* The shard's own bound, over all connections: what is over it is refused, with a delay, until one
+ * that waits has been answered. */
+Test(shard_on_read, bounds_waiting_requests_of_all_connections)
+{
+    struct sim_options world;
+    uint64_t correlations[3];
+    sim_options_init(&world, 1);
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    kit->broker.options.waiters_max = 3;
+    shard_kit_start(kit);
+    struct kit_client *late = shard_kit_connect(kit, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct kit_client *reader = shard_kit_connect(kit, i);
+        correlations[i] =
+            wire_client_read(&reader->wire, 0, XD_SEEK_END, 0, 1000, i == 0 ? 300 : 30000);
+    }
+    shard_kit_pass(kit, 10);
+    uint64_t correlation = wire_client_read(&late->wire, 0, XD_SEEK_END, 0, 1000, 0);
+    cr_assert_eq(shard_kit_await(kit, late, correlation), XD_THROTTLED);
+    cr_assert_gt(kit->reply.head.retry_after_ms, 0);
+    cr_assert_eq(shard_kit_await(kit, &kit->clients[0], correlations[0]), XD_END);
+    correlation = wire_client_read(&late->wire, 0, XD_SEEK_END, 0, 1000, 0);
+    cr_assert_eq(shard_kit_await(kit, late, correlation), XD_END);
+    shard_kit_close(kit);
+}
+
+/* Many reads whose blocks come from disk together: all are answered with what stands there, over
+ * few buffers, from few loads. */
+Test(shard_on_read, one_load_serves_all_who_wait_for_it)
+{
+    enum { EACH = 40 };
+    struct kit_client *client;
+    struct kit_channel channel;
+    struct shard_kit *kit = with_batches(&client, &channel);
+    uint32_t replies[KIT_CLIENTS];
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    for (uint32_t i = 0; i < KIT_CLIENTS; i++) {
+        struct kit_client *reader = shard_kit_connect(kit, i);
+        replies[i] = reader->reply_count;
+        for (uint32_t k = 0; k < EACH; k++)
+            wire_client_read(&reader->wire, channel.target.partition, XD_SEEK_BEGIN, 0, 1u << 20,
+                             0);
+    }
+    for (uint32_t i = 0; i < KIT_CLIENTS; i++) {
+        for (uint32_t k = 1; k <= EACH; k++) {
+            struct xd_read_reply reply;
+            const uint8_t *batches;
+            const char *field = "";
+            shard_kit_await_replies(kit, &kit->clients[i], replies[i] + k);
+            cr_assert_eq(kit->reply.head.status, 0);
+            cr_assert_eq(xd_read_reply_decode(kit->reply.body, kit->reply.body_bytes, &reply,
+                                              &batches, &field),
+                         0, "%s", field);
+            cr_assert(reply.start_offset == 0 && reply.next_offset == 30);
+        }
+        cr_assert_eq(kit->clients[i].reply_count, replies[i] + EACH);
+    }
+    cr_assert_leq(shard_counters(kit->broker.shard)->v[COUNTER_cache_loads], 4);
+    shard_kit_close(kit);
+}
+
+/* What has come from the disk while no buffer is free is given when there is one: the block is not
+ * read again, and the reader need not ask again. */
+Test(shard_on_read, what_came_from_disk_waits_for_a_buffer)
+{
+    static struct batch_build build;
+    static uint8_t payload[30000];
+    struct sim_options world;
+    struct kit_channel channel;
+    sim_options_init(&world, 1);
+    world.spike_ns = 500000000;
+    world.window_bytes = 4096;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    kit->broker.options.net.large_count = 3; /* one more than a connection may have */
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 2);
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    for (uint32_t i = 0; i < 80; i++) { /* more than one extent */
+        batch_begin(&build, &channel.target, channel.previous);
+        batch_add(&build, ++channel.sequence, SKU, payload, sizeof payload);
+        batch_end(&build);
+        channel.previous = channel.sequence;
+        uint32_t before = client->ack_count;
+        shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+        shard_kit_await_acks(kit, client, before + 1);
+        cr_assert_eq(shard_kit_last_ack(client)->status, 0);
+    }
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    client = shard_kit_connect(kit, 2);
+    uint64_t correlation =
+        wire_client_read(&client->wire, channel.target.partition, XD_SEEK_BEGIN, 0, 50000, 0);
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0); /* its extent is there now */
+    const uint64_t *loads = &shard_counters(kit->broker.shard)->v[COUNTER_cache_loads];
+    uint64_t before = *loads;
+    uint32_t replies = client->reply_count;
+    for (uint32_t i = 0; i < 2; i++)
+        shard_kit_connect(kit, i);
+    sim_rates(kit->broker.sim)->spike = 65536;
+    correlation =
+        wire_client_read(&client->wire, channel.target.partition, XD_SEEK_OFFSET, 79, 50000, 0);
+    shard_kit_pass(kit, 20);
+    for (uint32_t i = 0; i < 2; i++) { /* while it is loaded, all three buffers are taken */
+        struct kit_client *deaf = &kit->clients[i];
+        sim_client_partition(kit->broker.sim, deaf->wire.id, false, true);
+        for (uint32_t k = i; k < 2; k++)
+            wire_client_read(&deaf->wire, channel.target.partition, XD_SEEK_BEGIN, 0, 50000, 0);
+    }
+    shard_kit_pass(kit, 1000);
+    shard_kit_drain(kit, client);
+    cr_assert_eq(*loads, before + 1);
+    cr_assert_eq(client->reply_count, replies);
+    sim_client_partition(kit->broker.sim, kit->clients[0].wire.id, false, false);
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    cr_assert_eq(*loads, before + 1);
+    shard_kit_close(kit);
+}

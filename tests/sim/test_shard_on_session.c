@@ -354,3 +354,120 @@ Test(shard_on_session, many_large_opens_at_once_are_all_answered)
     }
     shard_kit_close(kit);
 }
+
+static int close_channel(struct shard_kit *kit, struct kit_client *client, uint64_t producer_id,
+                         uint32_t producer_epoch)
+{
+    struct xd_close close = {.producer_id = producer_id, .producer_epoch = producer_epoch};
+    return shard_kit_await(
+        kit, client, wire_client_send(&client->wire, XD_OP_PRODUCER_CLOSE, &close, sizeof close));
+}
+
+/* A close names a channel and an epoch that its own connection holds. Any other, and one that does
+ * not decode, is refused and ends nothing. */
+Test(shard_on_session, refuses_a_close_of_what_is_not_open_here)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_client *other = shard_kit_connect(kit, 1);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    uint64_t id = channel.target.producer_id;
+    uint32_t epoch = channel.target.producer_epoch;
+    cr_assert_eq(close_channel(kit, client, 0, epoch), XD_PRODUCER_UNKNOWN);
+    cr_assert_eq(close_channel(kit, client, 77, epoch), XD_PRODUCER_UNKNOWN);
+    cr_assert_eq(close_channel(kit, client, id, epoch + 1), XD_PRODUCER_UNKNOWN);
+    cr_assert_eq(close_channel(kit, client, id, epoch - 1), XD_PRODUCER_UNKNOWN);
+    cr_assert_eq(close_channel(kit, other, id, epoch), XD_PRODUCER_UNKNOWN);
+    cr_assert_eq(
+        shard_kit_await(kit, client, wire_client_send(&client->wire, XD_OP_PRODUCER_CLOSE, "x", 1)),
+        XD_FRAME_MALFORMED);
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1).status, 0);
+    cr_assert_eq(close_channel(kit, client, id, epoch), 0);
+    shard_kit_close(kit);
+}
+
+/* When answers that wait for the disk take all the room there is, a close waits like a batch does;
+ * then the answers come in the sequence of what was asked. */
+Test(shard_on_session, a_close_waits_for_room)
+{
+    static struct batch_build build;
+    struct sim_options world;
+    uint64_t hash;
+    sim_options_init(&world, 1);
+    world.spike_ns = 5000000000;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    kit->broker.options.acks_max = 4;
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    sim_rates(kit->broker.sim)->spike = 65536;
+    for (uint32_t i = 0; i < 3; i++) {
+        shard_kit_batch(&channel, SKU, 1, &build);
+        shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    }
+    uint32_t replies = client->reply_count;
+    struct xd_close close = {.producer_id = channel.target.producer_id,
+                             .producer_epoch = channel.target.producer_epoch};
+    uint64_t correlation =
+        wire_client_send(&client->wire, XD_OP_PRODUCER_CLOSE, &close, sizeof close);
+    shard_kit_pass(kit, 1000);
+    shard_kit_drain(kit, client);
+    cr_assert(client->ack_count == 0 && client->reply_count == replies);
+    sim_rates(kit->broker.sim)->spike = 0;
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    cr_assert_gt(client->ack_count, 0);
+    cr_assert_eq(shard_kit_last_ack(client)->status, 0);
+    cr_assert_eq(shard_kit_last_ack(client)->last_sequence, 3);
+    cr_assert_eq(shard_kit_produce(kit, client, &channel, SKU, 1).status, XD_PRODUCER_UNKNOWN);
+    cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 3);
+    shard_kit_close(kit);
+}
+
+/* Clients that ask for the catalog again and again and do not read it: one of them holds its share
+ * of buffers and hinders nobody; two that hold all there are let others wait, not fail; every
+ * catalog comes in the end. */
+Test(shard_on_session, catalogs_wait_for_a_buffer)
+{
+    enum { ASKED = 100 };
+    struct sim_options world;
+    struct xd_catalog_view view;
+    const char *field = "";
+    uint32_t replies[2];
+    uint64_t correlation;
+    sim_options_init(&world, 1);
+    world.window_bytes = 4096;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    kit->broker.options.net.large_count = 3; /* one more than a connection may have */
+    shard_kit_start(kit);
+    struct kit_client *other = shard_kit_connect(kit, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct kit_client *deaf = shard_kit_connect(kit, i);
+        sim_client_partition(kit->broker.sim, deaf->wire.id, false, true);
+        replies[i] = deaf->reply_count;
+        for (uint32_t k = 0; k < ASKED; k++)
+            wire_client_send(&deaf->wire, XD_OP_CATALOG, NULL, 0);
+        shard_kit_pass(kit, 500);
+        uint64_t start_ns = sim_now_ns(kit->broker.sim);
+        correlation = wire_client_send(&other->wire, XD_OP_CATALOG, NULL, 0);
+        if (i == 0) {
+            cr_assert_eq(shard_kit_await(kit, other, correlation), 0);
+            cr_assert_lt(sim_now_ns(kit->broker.sim) - start_ns, 100000000);
+        }
+    }
+    uint32_t before = other->reply_count;
+    shard_kit_pass(kit, 500);
+    shard_kit_drain(kit, other);
+    cr_assert_eq(other->reply_count, before);
+    sim_client_partition(kit->broker.sim, kit->clients[0].wire.id, false, false);
+    cr_assert_eq(shard_kit_await(kit, other, correlation), 0);
+    sim_client_partition(kit->broker.sim, kit->clients[1].wire.id, false, false);
+    for (uint32_t i = 0; i < 2; i++) {
+        shard_kit_await_replies(kit, &kit->clients[i], replies[i] + ASKED);
+        cr_assert_eq(xd_catalog_reply_decode(kit->reply.body, kit->reply.body_bytes, &view, &field),
+                     0);
+        cr_assert_eq(view.fixed.topic_count, 2);
+    }
+    shard_kit_close(kit);
+}

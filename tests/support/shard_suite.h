@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a shard promises its clients, as cases that every engine runs: the simulator, and io_uring
- * with real files and sockets. No case injects a fault or looks at the engine; those that do stay
- * with the simulator.
+ * and epoll with real files and sockets. No case injects a fault or looks at the engine; those that
+ * do stay with the simulator.
  *
  * A case gets a world that was begun and not started; the caller ends it. SHARD_SUITE_CASES(X)
  * names all of them, so that a test program instantiates them for its engines.

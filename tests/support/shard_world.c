@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <sanitizer/asan_interface.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct shard_topic topics[] = {{"stock", XD_STRATEGY_SKU, WORLD_WIDTH},
@@ -68,43 +69,118 @@ void world_end(struct world *world)
 
 /* ---- the shard's life ------------------------------------------------------------------------ */
 
-static void take_lines(struct world *world)
+static uint32_t shard_count(const struct world *world)
+{
+    return world->options.log.shard_count;
+}
+
+static void take_lines(struct world *world, uint32_t i)
 {
     struct shard_line line;
-    while (shard_line_next(world->shard, &line))
+    while (shard_line_next(world->shards[i], &line))
         world->tail_cuts += strcmp(line.event, "log_tail_cut") == 0;
+}
+
+static void turn_one(struct world *world, uint32_t i, uint64_t until_ns)
+{
+    struct env_event foreign[4];
+    uint32_t foreign_count = 0;
+    int status = shard_turn(world->shards[i], until_ns, foreign, 4, &foreign_count);
+    cr_assert_geq(status, 0, "shard %u: %s %s", i, xd_status_name(status),
+                  shard_trouble(world->shards[i]));
+    cr_assert_eq(foreign_count, 0);
+    take_lines(world, i);
+}
+
+/* Those that have a reason to take a turn do. */
+static void turn_all(struct world *world, uint64_t until_ns)
+{
+    uint64_t deadlines[SPLIT_SHARDS_MAX];
+    uint32_t due[SPLIT_SHARDS_MAX];
+    for (uint32_t i = 0; i < shard_count(world); i++) {
+        deadlines[i] =
+            shard_stopped(world->shards[i]) ? UINT64_MAX : shard_deadline_ns(world->shards[i]);
+        deadlines[i] = deadlines[i] < until_ns ? deadlines[i] : until_ns;
+    }
+    int count = split_round(&world->split, deadlines, due);
+    cr_assert_geq(count, 0, "%s", xd_status_name(count));
+    for (int i = 0; i < count; i++)
+        if (!shard_stopped(world->shards[due[i]]))
+            turn_one(world, due[i], until_ns);
+}
+
+static void turn(struct world *world, uint64_t ns)
+{
+    uint64_t until_ns = env_now_mono_ns(world->env) + ns;
+    if (shard_count(world) == 1)
+        turn_one(world, 0, until_ns);
+    else
+        turn_all(world, until_ns);
+}
+
+static void open_shard(struct world *world, uint32_t i)
+{
+    char why[XD_DETAIL_BYTES_MAX] = "";
+    struct env *env = shard_count(world) > 1 ? split_env(&world->split, i) : world->env;
+    struct shard_options options = world->options;
+    options.log.shard = i;
+    world->memories[i] = env_mem_alloc(env, world->memory_bytes);
+    cr_assert_not_null(world->memories[i]);
+    int status =
+        shard_open(env, world->memories[i], world->memory_bytes, &options, &world->shards[i], why);
+    cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), why);
+    while ((status = shard_recover_step(world->shards[i], why)) == 1)
+        continue;
+    cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), why);
+    status = shard_join(world->shards[i], why);
+    cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), why);
+    take_lines(world, i);
+}
+
+static bool all_joined(const struct world *world)
+{
+    for (uint32_t i = 0; i < shard_count(world); i++)
+        if (!shard_joined(world->shards[i]))
+            return false;
+    return true;
+}
+
+static void split_start(struct world *world)
+{
+    uint32_t messages = shard_messages_max(&world->options);
+    uint64_t bytes = (links_bytes_needed(shard_count(world), messages) + 63) / 64 * 64;
+    split_init(&world->split, world->env, shard_count(world), 1);
+    world->links = aligned_alloc(64, bytes);
+    cr_assert_not_null(world->links);
+    world->options.links = links_init(world->links, bytes, shard_count(world), messages);
 }
 
 void world_start(struct world *world)
 {
     char why[XD_DETAIL_BYTES_MAX] = "";
-    char bound[1][ENV_ADDRESS_BYTES_MAX];
-    uint64_t bytes = shard_bytes_needed(&world->options);
     cr_assert_null(world->env);
     world->env = world->engine->start(world);
-    world->memory = env_mem_alloc(world->env, bytes);
-    world->memory_bytes = bytes;
-    cr_assert_not_null(world->memory);
-    int status = shard_open(world->env, world->memory, bytes, &world->options, &world->shard, why);
-    cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), why);
-    while ((status = shard_recover_step(world->shard, why)) == 1)
-        continue;
-    cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), why);
-    status = shard_listen(world->shard, bound, why);
-    cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), why);
-    memcpy(world->address, bound[0], sizeof world->address);
-    take_lines(world);
+    world->memory_bytes = shard_bytes_needed(&world->options);
+    if (shard_count(world) > 1)
+        split_start(world);
+    for (uint32_t i = 0; i < shard_count(world); i++)
+        open_shard(world, i);
+    world->shard = world->shards[0];
+    uint64_t end_ns = env_now_mono_ns(world->env) + WORLD_PATIENCE_NS;
+    while (!all_joined(world)) {
+        cr_assert_lt(env_now_mono_ns(world->env), end_ns, "the shards do not join");
+        turn(world, WORLD_TURN_NS);
+    }
+    for (uint32_t i = 0; i < shard_count(world); i++) {
+        int status = shard_listen(world->shards[i], &world->addresses[i], why);
+        cr_assert_eq(status, 0, "%s: %s", xd_status_name(status), why);
+    }
+    memcpy(world->address, world->addresses[0], sizeof world->address);
 }
 
 void world_turn(struct world *world, uint64_t ns)
 {
-    struct env_event foreign[4];
-    uint32_t foreign_count = 0;
-    int status =
-        shard_turn(world->shard, env_now_mono_ns(world->env) + ns, foreign, 4, &foreign_count);
-    cr_assert_geq(status, 0, "%s", xd_status_name(status));
-    cr_assert_eq(foreign_count, 0);
-    take_lines(world);
+    turn(world, ns);
     for (uint32_t i = 0; i < WORLD_CLIENTS; i++)
         if (world->clients[i].wire.id >= 0)
             world->engine->pump(&world->clients[i].wire);
@@ -117,16 +193,26 @@ void world_pass(struct world *world, uint32_t ms)
         world_turn(world, WORLD_TURN_NS);
 }
 
+static bool all_stopped(const struct world *world)
+{
+    for (uint32_t i = 0; i < shard_count(world); i++)
+        if (!shard_stopped(world->shards[i]))
+            return false;
+    return true;
+}
+
 void world_stop(struct world *world)
 {
     uint64_t end_ns = env_now_mono_ns(world->env) + WORLD_PATIENCE_NS;
-    shard_stop(world->shard);
-    while (!shard_stopped(world->shard)) {
-        cr_assert_lt(env_now_mono_ns(world->env), end_ns, "the shard does not stop");
+    for (uint32_t i = 0; i < shard_count(world); i++)
+        shard_stop(world->shards[i]);
+    while (!all_stopped(world)) {
+        cr_assert_lt(env_now_mono_ns(world->env), end_ns, "the shards do not stop");
         world_turn(world, WORLD_TURN_NS);
     }
     world_pass(world, 5); /* the last bytes arrive */
-    shard_close(world->shard);
+    for (uint32_t i = 0; i < shard_count(world); i++)
+        shard_close(world->shards[i]);
     world_kill(world);
 }
 
@@ -134,10 +220,16 @@ void world_kill(struct world *world)
 {
     /* Pools that are not taken down leave their marks of AddressSanitizer on pages that the next
      * process may be given. Without it this does nothing. */
-    if (world->memory != NULL)
-        ASAN_UNPOISON_MEMORY_REGION(world->memory, world->memory_bytes);
-    world->memory = NULL;
+    for (uint32_t i = 0; i < shard_count(world); i++) {
+        if (world->memories[i] != NULL)
+            ASAN_UNPOISON_MEMORY_REGION(world->memories[i], world->memory_bytes);
+        world->memories[i] = NULL;
+        world->shards[i] = NULL;
+    }
     world->engine->stop(world);
+    split_deinit(&world->split);
+    free(world->links);
+    world->links = NULL;
     world->env = NULL;
     world->shard = NULL;
 }
@@ -148,13 +240,21 @@ struct world_client *world_connect(struct world *world, uint32_t i)
 {
     struct world_client *client = &world->clients[i];
     world_leave(world, client, true);
-    client->ack_count = 0;
+    client->ack_count = client->reply_count = 0;
+    client->acked_bytes = 0;
     client->goaway = false;
     cr_assert_eq(world->engine->connect(world, &client->wire), 0);
     client->wire.ended = false;
     uint64_t correlation = wire_client_hello(&client->wire);
     cr_assert_eq(world_await(world, client, correlation), 0, "%s", world->reply.detail);
     return client;
+}
+
+struct world_client *world_connect_to(struct world *world, uint32_t i, uint32_t shard)
+{
+    cr_assert_lt(shard, shard_count(world));
+    memcpy(world->address, world->addresses[shard], sizeof world->address);
+    return world_connect(world, i);
 }
 
 void world_leave(struct world *world, struct world_client *client, bool reset)
@@ -172,6 +272,7 @@ static void take_acks(struct world_client *client, const struct wire_frame *fram
     struct xd_ack_view view;
     const char *field = "";
     cr_assert_eq(xd_ack_decode(frame->payload, frame->head.length, &view, &field), 0, "%s", field);
+    client->acked_bytes = view.fixed.acked_bytes;
     for (uint32_t i = 0; i < view.fixed.ack_count; i++) {
         cr_assert_lt(client->ack_count, WORLD_ACKS);
         client->acks[client->ack_count++] = view.acks[i];
@@ -205,11 +306,19 @@ static bool take_frames(struct world *world, struct world_client *client, uint64
         } else {
             cr_assert_eq(frame.head.flags, XD_FRAME_REPLY);
             take_reply(world, &frame);
+            client->reply_count++;
             if (frame.head.correlation == correlation)
                 return true;
         }
     }
     return false;
+}
+
+uint32_t world_take(struct world *world, struct world_client *client)
+{
+    world->engine->pump(&client->wire);
+    (void)take_frames(world, client, 0);
+    return client->reply_count;
 }
 
 /* One turn towards something; fails when it took too long. */

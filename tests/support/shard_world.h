@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One shard on some engine, and a few clients that speak frames to it: what the cases of
- * shard_suite.h run in. The engine is the simulator, or io_uring on a real folder with real
- * sockets; everything behind `struct world_engine` is the same for all.
+ * A broker on some engine, and a few clients that speak frames to it: what the cases of
+ * shard_suite.h run in. The engine is the simulator, or a production engine on a real folder with
+ * real sockets; everything behind `struct world_engine` is the same for all.
  *
  * Normal path: world_begin_* makes an empty data folder; world_start brings a shard up to serving;
  * requests are sent through a client's `wire` and awaited, acknowledgements that arrive meanwhile
  * are kept; world_stop or world_kill ends the process, world_start begins the next one on the same
  * folder; world_end removes everything. Failures are Criterion assertions.
  *
- * Time is the engine's: simulated time costs nothing, on io_uring it passes.
+ * In the simulator the broker may have several shards (world_begin_sim_shards), each with a folder,
+ * an env and an address of its own; on the other engines it has one.
+ *
+ * Time is the engine's: simulated time costs nothing, on the others it passes.
  */
 #ifndef CROSSDOCK_TESTS_SUPPORT_SHARD_WORLD_H
 #define CROSSDOCK_TESTS_SUPPORT_SHARD_WORLD_H
 
 #include "broker/shard/shard.h"
 #include "tests/support/batch_kit.h"
+#include "tests/support/env_split.h"
 #include "tests/support/wire_client.h"
 
 #include <stdbool.h>
@@ -44,7 +48,9 @@ struct world_client {
     struct wire_client wire;        /* requests go in here */
     struct xd_ack acks[WORLD_ACKS]; /* in the sequence of their arrival */
     uint32_t ack_count;
-    bool goaway; /* a GOAWAY has arrived */
+    uint32_t reply_count; /* since it connected */
+    uint64_t acked_bytes; /* credit given back, as the newest ACK says */
+    bool goaway;          /* a GOAWAY has arrived */
 };
 
 /* The newest reply. */
@@ -57,22 +63,28 @@ struct world_reply {
 
 struct world {
     const struct world_engine *engine;
-    struct sim *sim;                     /* of the simulator, else NULL */
-    struct env *env;                     /* of the running process, NULL = none */
-    struct shard *shard;                 /* NULL = none */
-    void *memory;                        /* of the shard */
-    uint64_t memory_bytes;               /* */
-    struct shard_options options;        /* may be changed before a start */
-    char address[ENV_ADDRESS_BYTES_MAX]; /* bound */
-    uint32_t tail_cuts;                  /* lines "log_tail_cut" seen */
+    struct sim *sim;                        /* of the simulator, else NULL */
+    struct env *env;                        /* of the running process, NULL = none */
+    struct shard *shard;                    /* shard 0, NULL = none */
+    struct shard *shards[SPLIT_SHARDS_MAX]; /* all, by number */
+    void *memories[SPLIT_SHARDS_MAX];       /* theirs */
+    uint64_t memory_bytes;                  /* of each */
+    struct split split;           /* the env as one for each shard, when there are several */
+    void *links;                  /* between them */
+    struct shard_options options; /* may be changed before a start */
+    char addresses[SPLIT_SHARDS_MAX][ENV_ADDRESS_BYTES_MAX]; /* bound, by shard */
+    char address[ENV_ADDRESS_BYTES_MAX];                     /* that the next client connects to */
+    uint32_t tail_cuts;                                      /* lines "log_tail_cut" seen */
     struct world_client clients[WORLD_CLIENTS];
     struct world_reply reply;
 };
 
-/* Two engines; the address of the second is given. NULL never: a test is skipped where io_uring is
- * refused. The world's memory is static, one at a time. */
+/* Three engines; of the real ones the address is given. NULL never: where io_uring is refused, a
+ * test is skipped. The world's memory is static, one at a time. */
 struct world *world_begin_sim(void);
+struct world *world_begin_sim_shards(uint32_t shard_count);
 struct world *world_begin_uring(const char *address);
+struct world *world_begin_epoll(const char *address);
 /* For the engines: takes the options of the smallest shard. */
 struct world *world_begin_on(const struct world_engine *engine);
 void world_end(struct world *world);
@@ -90,11 +102,15 @@ void world_kill(struct world *world);
 
 /* Connects client `i`, says HELLO and awaits the reply. */
 struct world_client *world_connect(struct world *world, uint32_t i);
+/* The same, to that shard. */
+struct world_client *world_connect_to(struct world *world, uint32_t i, uint32_t shard);
 void world_leave(struct world *world, struct world_client *client, bool reset);
 /* Awaits the reply of a request, which is in world->reply afterwards. Returns its status. */
 int world_await(struct world *world, struct world_client *client, uint64_t correlation);
 /* Awaits until that many acks in all have arrived. */
 void world_await_acks(struct world *world, struct world_client *client, uint32_t count);
+/* Takes what has arrived. Returns the replies since it connected; acks are kept. */
+uint32_t world_take(struct world *world, struct world_client *client);
 /* Awaits the end of the connection. */
 void world_await_end(struct world *world, struct world_client *client);
 

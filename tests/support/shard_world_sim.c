@@ -9,7 +9,11 @@
 
 static struct env *sim_start(struct world *world)
 {
-    return env_sim_process(world->sim, NULL);
+    struct env_sim_options options;
+    env_sim_options_init(&options);
+    options.mem_bytes_max *= world->options.log.shard_count;
+    options.buffer_count *= world->options.log.shard_count;
+    return env_sim_process(world->sim, &options);
 }
 
 static void sim_stop(struct world *world)
@@ -49,9 +53,15 @@ static const struct world_engine engine = {.name = "simulator",
 
 struct world *world_begin_sim(void)
 {
+    return world_begin_sim_shards(1);
+}
+
+struct world *world_begin_sim_shards(uint32_t shard_count)
+{
     struct sim_options options;
     sim_options_init(&options, 1);
     struct world *world = world_begin_on(&engine);
+    world->options.log.shard_count = shard_count;
     world->sim = sim_open(&options);
     return world;
 }

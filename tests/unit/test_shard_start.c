@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sanitizer/asan_interface.h>
 #include <string.h>
 
 /* A new process on the world's folder, as far as shard_open. Its status; `why` as given. */
@@ -17,10 +18,10 @@ static int open_with(struct world *world, uint64_t memory_bytes, char *why)
 {
     why[0] = '\0';
     world->env = world->engine->start(world);
-    world->memory = env_mem_alloc(world->env, memory_bytes);
+    world->memories[0] = env_mem_alloc(world->env, memory_bytes);
     world->memory_bytes = memory_bytes;
-    cr_assert_not_null(world->memory);
-    return shard_open(world->env, world->memory, memory_bytes, &world->options, &world->shard, why);
+    cr_assert_not_null(world->memories[0]);
+    return shard_open(world->env, world->memories[0], memory_bytes, &world->options, &world->shard, why);
 }
 
 /* The same up to serving. */
@@ -52,6 +53,46 @@ Test(shard_start, says_that_memory_is_too_little)
     world_end(world);
 }
 
+/* Name of the budget that a shard charged last before it gave up. */
+static const char *last_budget(const struct shard *shard)
+{
+    const struct arena_budget *budget = NULL;
+    for (uint32_t row = 0; arena_budget_at(&shard->arena, row) != NULL; row++)
+        budget = arena_budget_at(&shard->arena, row);
+    return budget->name;
+}
+
+/* Wherever memory ends, be it in the middle of a table, opening is refused: nothing is taken beyond
+ * the end, and no table is left out. */
+Test(shard_start, refuses_memory_that_ends_in_any_table)
+{
+    static const char *const order[] = {"shard",   "catalog", "sessions",
+                                        "answers", "readers", "net"};
+    char why[XD_DETAIL_BYTES_MAX];
+    struct world *world = world_begin_sim();
+    uint64_t needed = shard_bytes_needed(&world->options);
+    uint32_t reached = 0;
+    world->env = world->engine->start(world);
+    world->memories[0] = env_mem_alloc(world->env, needed);
+    world->memory_bytes = needed;
+    cr_assert_not_null(world->memories[0]);
+    for (uint64_t bytes = 64; strcmp(order[reached], "net") != 0; bytes += 64) {
+        struct shard *shard = NULL;
+        ASAN_UNPOISON_MEMORY_REGION(world->memories[0], needed);
+        cr_assert_lt(bytes, needed);
+        cr_assert_eq(shard_open(world->env, world->memories[0], bytes, &world->options, &shard, why),
+                     -ENOMEM);
+        if (shard == NULL) {
+            cr_assert_eq(reached, 0);
+            continue;
+        }
+        cr_assert_leq(arena_used(&shard->arena), bytes);
+        reached += strcmp(last_budget(shard), order[reached]) != 0;
+        cr_assert_str_eq(last_budget(shard), order[reached]);
+    }
+    world_end(world);
+}
+
 /* Topics of the options are made in a new folder, and never again. */
 Test(shard_start, makes_start_up_topics_once)
 {
@@ -73,6 +114,27 @@ Test(shard_start, makes_start_up_topics_once)
         world->options.topics = others;
         world->options.topic_count = 3;
     }
+    world_end(world);
+}
+
+/* A topic that the options name twice is made once; named again with other properties it stops the
+ * start. */
+Test(shard_start, makes_a_topic_once_that_is_named_twice)
+{
+    static const struct shard_topic twice[] = {{"stock", XD_STRATEGY_SKU, 3},
+                                               {"stock", XD_STRATEGY_SKU, 3},
+                                               {"stock", XD_STRATEGY_SKU, 4}};
+    char why[XD_DETAIL_BYTES_MAX];
+    struct world *world = world_begin_sim();
+    world->options.topics = twice;
+    world->options.topic_count = 3;
+    cr_assert_eq(start_with(world, why), XD_EXISTS);
+    cr_assert_not_null(strstr(why, "'stock'"), "%s", why);
+    world_kill(world);
+    world->options.topic_count = 2;
+    world_start(world);
+    cr_assert_eq(world->shard->catalog.topic_count, 1);
+    cr_assert_eq(world->shard->catalog.partition_count, 3);
     world_end(world);
 }
 
@@ -126,6 +188,31 @@ static void append_opens(struct world *world, uint32_t count, const char *name)
     }
     while (log_durable_index(shard->log) < log_last_index(shard->log))
         world_turn(world, WORLD_TURN_NS);
+}
+
+/* A topic that the log does not take is named with the reason; with room on the disk the same start
+ * makes all of them. */
+Test(shard_start, names_the_topic_that_the_log_does_not_take)
+{
+    char why[XD_DETAIL_BYTES_MAX];
+    struct world *world = world_begin_sim();
+    uint64_t capacity = 16ull << 30;
+    uint32_t topic_count = world->options.topic_count;
+    world->options.topic_count = 0;
+    world_start(world);
+    sim_disk_capacity(world->sim, sim_disk_used(world->sim));
+    while (!log_disk_low(world->shard->log))
+        append_opens(world, 1, "a");
+    world_kill(world);
+    world->options.topic_count = topic_count;
+    cr_assert_eq(start_with(world, why), XD_READ_ONLY, "%s", why);
+    cr_assert_not_null(strstr(why, "'stock'"), "%s", why);
+    cr_assert_not_null(strstr(why, xd_status_text(XD_READ_ONLY)), "%s", why);
+    world_kill(world);
+    sim_disk_capacity(world->sim, capacity);
+    world_start(world);
+    cr_assert_eq(world->shard->catalog.topic_count, topic_count);
+    world_end(world);
 }
 
 /* A long tail is folded in steps, so that its owner can tell how far it is; all of it is there. */
