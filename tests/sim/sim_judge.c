@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The end of a run: the log is compared with what was sent, damage is repaired and the log compared
- * again without any excuse, and the fold state is compared with that after a crash, or after a stop
- * and from the older checkpoint.
+ * The end of a run: what is damaged is reported, and repaired; the process ends by a crash or a
+ * stop, and the next one has the same fold state, also from the older checkpoint; then everything
+ * is read and the history judged without any excuse.
  */
 #include "tests/sim/sim_run.h"
 
@@ -63,15 +63,28 @@ static void count_recycled(struct run *run)
     run_count(run, TOTAL_RECYCLED, newest > files ? newest - files : 0);
 }
 
-/* With the bytes put back that were damaged, everything is there. */
-static void judge_repaired(struct run *run)
+/* What is damaged may be missing, and nothing else; the bytes are put back that were damaged. */
+static void judge_damaged(struct run *run)
 {
+    uint32_t gaps = check_log(run, true);
+    if (!run_failed(run))
+        note_judge(run, true);
+    if (run_failed(run) || (gaps == 0 && rot_count(run) == 0))
+        return;
     run_crash(run);
     rot_repair(run);
     run_start(run);
     run_rest(run, REST_MS);
+}
+
+/* Everything is there, without any excuse. */
+static void judge_whole(struct run *run)
+{
     if (!run_failed(run))
-        check_log(run, false);
+        (void)check_log(run, false);
+    if (!run_failed(run))
+        note_judge(run, false);
+    history_totals(&run->history, &run->told);
 }
 
 static void judge_crash(struct run *run, uint64_t hash)
@@ -86,6 +99,7 @@ static void judge_stop(struct run *run, uint64_t hash)
     int status = sim_broker_stop(&run->broker);
     if (status < 0)
         return RUN_FAIL(run, "stop: %s", xd_status_name(status));
+    note_mark(run, HISTORY_STOP);
     run_count(run, TOTAL_STOPS, 1);
     const char *name = run_chance(run, 32768) ? "checkpoint.0" : "checkpoint.1";
     if (sim_disk_durable_bytes(run->broker.sim, name) >= 4096) /* not only made, but written */
@@ -94,14 +108,16 @@ static void judge_stop(struct run *run, uint64_t hash)
     compare_hash(run, hash, "a stop");
 }
 
-void judge(struct run *run)
+void judge(struct run *run, bool settled)
 {
     bool damaged = run->damaged || rot_count(run) > 0;
     run_rest(run, REST_MS);
-    if (!run_failed(run))
-        check_log(run, damaged);
-    if (!run_failed(run) && damaged && (run->gap_count > 0 || rot_count(run) > 0))
-        judge_repaired(run);
+    if (damaged && !run_failed(run))
+        judge_damaged(run);
+    if (!settled) { /* the history says who does not settle, unless it is the sources' own fault */
+        judge_whole(run);
+        return RUN_FAIL(run, "the sources do not come to rest");
+    }
     if (run_failed(run))
         return;
     count_recycled(run);
@@ -111,4 +127,5 @@ void judge(struct run *run)
         judge_crash(run, hash);
     else
         judge_stop(run, hash);
+    judge_whole(run);
 }

@@ -175,9 +175,13 @@ void mischief_start(struct run *run)
         if (run_fault(run, FAULT_ROT))
             rot_add(run);
     plan_death(run, FAULT_RECOVERY_CRASH, points, sizeof points / sizeof points[0]);
-    /* One replica survives one wrong read at a time. */
+    /* One replica survives one wrong read at a time, and none that hides the proof of what is
+     * damaged already. */
+    bool proven = rot_proven(run);
     run->silent_before = sim_silent_count(run->broker.sim);
-    sim_silent_limit(run->broker.sim, 1);
+    sim_silent_limit(run->broker.sim, proven ? 0 : 1);
+    if (proven)
+        sim_rates(run->broker.sim)->read_error = 0;
 }
 
 void mischief_started(struct run *run)

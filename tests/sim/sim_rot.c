@@ -5,14 +5,16 @@
  * put back it starts and has everything.
  *
  * The budget is the published fault model of one replica: in the log only blocks that both meta
- * slots cover (damage to newer ones looks like a torn tail), of the meta file one slot, never
- * beside damage in the log, and of one segment either its header or its blocks. While the process
- * runs only blocks are damaged: nothing writes there any more.
+ * slots cover, or one that a later block says was durable (damage to newer ones looks like a torn
+ * tail), of the meta file one slot, never beside damage in the log, and of one segment either its
+ * header or its blocks. While the process runs only blocks are damaged: nothing writes there any
+ * more.
  */
 #include "tests/sim/sim_run.h"
 
 #include "broker/log/block.h"
 #include "broker/log/meta.h"
+#include "broker/log/point.h"
 #include "broker/log/segment.h"
 #include "wire/xassert.h"
 
@@ -29,8 +31,16 @@ struct places {
     struct {
         char name[ENV_NAME_BYTES_MAX];
         uint64_t at;
+        bool proven;
     } list[PLACES_MAX];
     uint32_t count;
+};
+
+/* What is known to be durable. */
+struct durable {
+    struct meta meta; /* the slot read first */
+    uint64_t covered; /* log position up to which both slots cover it; 0 = one is not whole */
+    uint64_t index;   /* highest index of the running epoch that a block of it says was */
 };
 
 static enum rot_class class_of(const char *name, uint64_t at)
@@ -63,6 +73,14 @@ uint32_t rot_count(struct run *run)
     return count;
 }
 
+bool rot_proven(struct run *run)
+{
+    bool proven = false;
+    for (uint32_t i = 0; i < RUN_ROTS; i++)
+        proven |= rot_live(run, &run->rots[i]) && run->rots[i].proven;
+    return proven;
+}
+
 void rot_reset(struct run *run)
 {
     for (uint32_t i = 0; i < RUN_ROTS; i++)
@@ -87,7 +105,7 @@ void rot_repair(struct run *run)
 /* ---- the budget ------------------------------------------------------------------------------ */
 
 /* Whether damage here stays survivable beside what is damaged already. */
-static bool within_budget(struct run *run, const char *name, uint64_t at)
+static bool within_budget(struct run *run, const char *name, uint64_t at, bool proven)
 {
     enum rot_class class = class_of(name, at);
     for (uint32_t i = 0; i < RUN_ROTS; i++) {
@@ -98,6 +116,9 @@ static bool within_budget(struct run *run, const char *name, uint64_t at)
         if (class == ROT_META || other == ROT_META)
             return false;
         bool header = class == ROT_HEADER || other == ROT_HEADER;
+        /* What proves it must stay whole. */
+        if ((proven || rot->proven) && class != ROT_CHECKPOINT && other != ROT_CHECKPOINT)
+            return false;
         if (header && class != ROT_CHECKPOINT && other != ROT_CHECKPOINT)
             return false;
         if (strcmp(rot->name, name) == 0 && rot->at == at)
@@ -106,63 +127,89 @@ static bool within_budget(struct run *run, const char *name, uint64_t at)
     return true;
 }
 
-static void place_add(struct run *run, struct places *places, const char *name, uint64_t at)
+static void place_add(struct run *run, struct places *places, const char *name, uint64_t at,
+                      bool proven)
 {
-    if (places->count == PLACES_MAX || !within_budget(run, name, at))
+    if (places->count == PLACES_MAX || !within_budget(run, name, at, proven))
         return;
+    places->list[places->count].proven = proven;
     snprintf(places->list[places->count].name, ENV_NAME_BYTES_MAX, "%s", name);
     places->list[places->count++].at = at;
 }
 
-/* Blocks of a segment up to log position `covered`. */
-static void add_blocks(struct run *run, struct places *places, const char *name, uint64_t covered)
+/* Reads the header of a block at a place of a segment. False: there is none. */
+static bool block_at(struct run *run, const struct meta *meta, const char *name,
+                     const struct segment_header *segment, uint64_t at, struct block_header *ret)
+{
+    uint64_t position = segment->segment_no * segment->segment_bytes + at;
+    const char *why;
+    if (sim_disk_peek(run->broker.sim, name, at, ret, sizeof *ret) != (int64_t)sizeof *ret)
+        return false;
+    struct block_identity identity = point_identity(meta, segment->segment_no, ret->epoch);
+    return block_check_header(ret, &identity, position, &why) == 0;
+}
+
+/* Walks the blocks of a segment. Without places: how far they know what is durable; else those that
+ * are known to be, as places. */
+static void walk_blocks(struct run *run, struct durable *durable, const char *name,
+                        struct places *places)
 {
     struct segment_header segment;
     struct block_header block;
-    struct sim *sim = run->broker.sim;
-    if (sim_disk_peek(sim, name, 0, &segment, sizeof segment) != (int64_t)sizeof segment ||
+    if (sim_disk_peek(run->broker.sim, name, 0, &segment, sizeof segment) !=
+            (int64_t)sizeof segment ||
         segment.magic != SEGMENT_MAGIC)
         return;
-    for (uint64_t at = SEGMENT_HEADER_BYTES; at < segment.segment_bytes;) {
-        uint64_t position = segment.segment_no * segment.segment_bytes + at;
-        if (sim_disk_peek(sim, name, at, &block, sizeof block) != (int64_t)sizeof block ||
-            block.magic != BLOCK_MAGIC || block.position != position || position >= covered ||
-            block.block_bytes == 0)
-            return;
+    for (uint64_t at = SEGMENT_HEADER_BYTES;
+         at < segment.segment_bytes && block_at(run, &durable->meta, name, &segment, at, &block);
+         at += block.block_bytes) {
+        bool running = block.epoch == durable->meta.epoch;
+        bool covered = block.position < durable->covered;
+        if (running && block.durable_index > durable->index)
+            durable->index = block.durable_index;
+        bool proven = running && !covered && block.type == BLOCK_DATA;
+        if (places == NULL || (!covered && (!proven || block.index > durable->index)))
+            continue;
         for (uint32_t page = 0; page < block.block_bytes; page += PAGE)
-            place_add(run, places, name, at + page);
-        at += block.block_bytes;
+            place_add(run, places, name, at + page, !covered);
     }
 }
 
-/* Log position that both slots cover; 0 when one of them is not whole. */
-static uint64_t covered_position(const struct meta slots[META_SLOTS])
+/* What both slots cover, and what blocks say. False: a slot is not whole. */
+static bool find_durable(struct run *run, struct durable *ret)
 {
+    struct sim *sim = run->broker.sim;
+    struct meta slots[META_SLOTS];
+    char name[ENV_NAME_BYTES_MAX];
     const char *why;
-    if (meta_check(&slots[0], &why) < 0 || meta_check(&slots[1], &why) < 0 ||
+    if (sim_disk_peek(sim, "meta", 0, slots, sizeof slots) != (int64_t)sizeof slots ||
+        meta_check(&slots[0], &why) < 0 || meta_check(&slots[1], &why) < 0 ||
         slots[0].epoch != slots[1].epoch)
-        return 0;
-    return slots[0].epoch_position;
+        return false;
+    *ret = (struct durable){.meta = slots[0], .covered = slots[0].epoch_position};
+    for (uint32_t i = 0; sim_disk_name(sim, i, name) == 0; i++)
+        if (class_of(name, PAGE) == ROT_BLOCK)
+            walk_blocks(run, ret, name, NULL);
+    return true;
 }
 
 static void add_places(struct run *run, struct places *places, enum rot_class class)
 {
     struct sim *sim = run->broker.sim;
-    struct meta slots[META_SLOTS];
+    struct durable durable;
     char name[ENV_NAME_BYTES_MAX];
-    bool whole = sim_disk_peek(sim, "meta", 0, slots, sizeof slots) == (int64_t)sizeof slots;
-    uint64_t covered = whole ? covered_position(slots) : 0;
+    bool whole = (class == ROT_BLOCK || class == ROT_META) && find_durable(run, &durable);
     for (uint32_t i = 0; sim_disk_name(sim, i, name) == 0; i++) {
         int64_t bytes = sim_disk_durable_bytes(sim, name);
-        if (class == ROT_BLOCK && class_of(name, PAGE) == ROT_BLOCK)
-            add_blocks(run, places, name, covered);
+        if (class == ROT_BLOCK && whole && class_of(name, PAGE) == ROT_BLOCK)
+            walk_blocks(run, &durable, name, places);
         else if (class == ROT_HEADER && class_of(name, 0) == ROT_HEADER && bytes >= PAGE)
-            place_add(run, places, name, 0);
-        else if (class == ROT_META && class_of(name, 0) == ROT_META && covered > 0)
-            place_add(run, places, name, PAGE * run_fault_below(run, FAULT_ROT, META_SLOTS));
+            place_add(run, places, name, 0, false);
+        else if (class == ROT_META && class_of(name, 0) == ROT_META && whole)
+            place_add(run, places, name, PAGE * run_fault_below(run, FAULT_ROT, META_SLOTS), false);
         else if (class == ROT_CHECKPOINT && class_of(name, 0) == ROT_CHECKPOINT && bytes >= PAGE)
             place_add(run, places, name,
-                      PAGE * run_fault_below(run, FAULT_ROT, (uint64_t)bytes / PAGE));
+                      PAGE * run_fault_below(run, FAULT_ROT, (uint64_t)bytes / PAGE), false);
     }
 }
 
@@ -204,6 +251,7 @@ void rot_add(struct run *run)
     uint64_t chosen = run_fault_below(run, FAULT_ROT, places.count);
     memcpy(rot->name, places.list[chosen].name, sizeof rot->name);
     rot->at = places.list[chosen].at;
+    rot->proven = places.list[chosen].proven;
     int64_t bytes = sim_disk_peek(run->broker.sim, rot->name, rot->at, rot->before, PAGE);
     XD_ASSERT(bytes == PAGE);
     damage(run, rot);
@@ -214,4 +262,5 @@ void rot_add(struct run *run)
     XD_ASSERT(sim_disk_patch(run->broker.sim, rot->name, rot->at, rot->after, PAGE) == 0);
     RUN_TELL(run, "damage to %s at %llu\n", rot->name, (unsigned long long)rot->at);
     run_count(run, TOTAL_ROTS, 1);
+    run_count(run, TOTAL_ROTS_PROVEN, rot->proven);
 }

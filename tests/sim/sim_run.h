@@ -5,8 +5,13 @@
  * Files: sim_main.c the command line; sim_shrink.c the smallest failing run; sim_totals.c what must
  * have come up; sim_plan.c which faults a seed has; sim_run.c the process and the phases of a run;
  * sim_mischief.c faults from outside; sim_rot.c damage at rest; sim_source.c producing clients;
- * sim_ack.c their outcomes; sim_reader.c reads and verbs; sim_check.c and sim_judge.c the end.
- * The first thing that is wrong ends the run with a text in `failure`.
+ * sim_batch.c their bytes; sim_ack.c their outcomes; sim_hostile.c what they should not send;
+ * sim_reader.c reads and verbs; sim_note.c the history of it all; sim_check.c the last reads;
+ * sim_judge.c the end.
+ * What is sent, answered and served goes into a history, and tests/support/history_check.h judges
+ * it at the end. Beside it only what no history can tell is checked where it happens: that replies
+ * decode, that each answer is one somebody waits for, statuses, the catalog, the fold state. The
+ * first thing that is wrong ends the run with a text in `failure`.
  */
 #ifndef CROSSDOCK_TESTS_SIM_SIM_RUN_H
 #define CROSSDOCK_TESTS_SIM_SIM_RUN_H
@@ -15,6 +20,7 @@
 #include "tests/sim/sim_broker.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/support/batch_kit.h"
+#include "tests/support/history_check.h"
 #include "tests/support/wire_client.h"
 
 #include <stdbool.h>
@@ -28,7 +34,11 @@
 #define RUN_TOPICS 40u                 /* topics that the reader tries to create */
 #define RUN_ROTS 8u                    /* damaged places at a time */
 #define RUN_WALL_US 1767225600000000ll /* wall clock at the start, when the world's time is 1 s */
-#define RUN_GAPS 64u                   /* ranges that may be refused as quarantined */
+#define RUN_BATCH_RECORDS 8u           /* of a batch, at most */
+#define RUN_COPIES_REACH 64u   /* batches before the next one of which an answer may be owed */
+#define RUN_OP_NONE UINT32_MAX /* no operation of the history */
+#define RUN_GENERATION_LARGE 0x80000000u  /* this run's payloads are large */
+#define RUN_GENERATION_FORGED 0x40000000u /* made to be refused */
 
 /* What came up, over all seeds: a run that is too tame proves nothing. */
 enum run_total {
@@ -40,7 +50,7 @@ enum run_total {
 
 enum sent_state {
     SENT_OPEN,  /* outcome not known; will be sent (again) */
-    SENT_ACKED, /* durable at `offset` */
+    SENT_ACKED, /* durable; the history knows where */
     SENT_KNOWN, /* durable, offset not told */
     SENT_MAYBE, /* given up without knowing */
     SENT_NEVER  /* given up; the broker said that it has not got it */
@@ -51,13 +61,23 @@ struct sent {
     uint64_t previous;      /* last sequence of the lane before it */
     uint64_t first;         /* sequences first..last, without gaps */
     uint64_t last;          /* */
-    uint64_t offset;        /* ACKED */
-    int64_t made_us;        /* wall clock when it was made */
-    uint32_t generation;    /* memory of the source that made it */
+    uint32_t generation;    /* memory of the source that made it; with a sequence unique in a run */
     uint32_t epoch;         /* producer epoch of its newest bytes */
+    uint32_t op;            /* in the history, RUN_OP_NONE = not sent yet */
+    uint32_t holder;        /* of the channel, when it was made */
     uint16_t channel_epoch; /* */
     uint8_t state;          /* enum sent_state */
-    bool found;             /* sim_check.c has met it */
+    uint8_t copies;         /* answers that this connection owes */
+    bool weak;              /* acknowledged below fsync */
+    bool again;             /* sent again while its outcome was open */
+};
+
+/* A batch that must be refused: its number is used, its epoch is over, or its sender is. */
+struct forgery {
+    uint64_t first;     /* sequences */
+    uint64_t last;      /* */
+    uint32_t partition; /* */
+    uint32_t op;        /* in the history, RUN_OP_NONE = nothing is under way */
 };
 
 /* What a source does in one partition. */
@@ -70,11 +90,11 @@ struct lane {
     uint64_t chain_last;     /* previous of the next one made */
     uint32_t settled;        /* of these the outcome is known, or nobody waits for it */
     uint32_t next;           /* next one to be sent on this connection */
-    uint32_t outstanding;    /* answers that this connection owes */
-    uint32_t resent;         /* of these deliberate resends of settled ones */
-    uint32_t forged;         /* of these forgeries */
+    uint32_t outstanding;    /* answers that this connection owes, also to the forgery */
+    struct forgery forgery;  /* the one under way on this connection */
     bool refused;            /* go back to `settled` when nothing is outstanding */
     bool careful;            /* was refused for want of room: one batch at a time until a success */
+    bool fresh;              /* has made a batch after the last fault */
     uint64_t not_before_ns;  /* told to wait until then */
 };
 
@@ -82,55 +102,57 @@ enum source_state { SOURCE_DOWN, SOURCE_HELLO, SOURCE_OPENING, SOURCE_READY };
 
 struct source {
     struct wire_client wire;
-    struct wire_client stale;   /* former connection left open, to be ignored */
-    char name[16];              /* channel */
-    char facility[16];          /* "" = global */
-    uint32_t number;            /* index of this source */
-    uint64_t producer_id;       /* 0 = never opened */
-    uint32_t producer_epoch;    /* 0 = must open anew */
-    uint16_t channel_epoch;     /* */
-    uint32_t facility_number;   /* */
-    uint32_t generation;        /* raised when memory is lost */
-    uint64_t assigned;          /* highest sequence made up in this generation */
-    uint64_t acked;             /* highest one acknowledged */
-    uint64_t correlation;       /* of the request in flight */
-    uint64_t not_before_ns;     /* told to come back later than this */
-    bool channel_epoch_durable; /* an open of channel_epoch was answered */
-    bool open_left;             /* an open that nobody waits for may come later than the next */
-    bool opening_attach;        /* */
-    bool opening_blank;         /* without memory */
-    uint8_t state;              /* enum source_state */
+    struct wire_client stale; /* former connection left open; what it is told is ignored */
+    struct zombie {
+        uint32_t producer_epoch; /* 0 = it was not open */
+        uint16_t channel_epoch;  /* */
+        uint32_t holder;         /* as below */
+        struct forgery forgery;  /* */
+    } zombie;                    /* who goes on sending there */
+    char name[16];               /* channel */
+    char facility[16];           /* "" = global */
+    uint32_t number;             /* index of this source */
+    uint64_t producer_id;        /* 0 = never opened */
+    uint32_t producer_epoch;     /* 0 = must open anew */
+    uint16_t channel_epoch;      /* */
+    uint32_t facility_number;    /* */
+    uint32_t generation;         /* raised when memory is lost */
+    uint64_t assigned;           /* highest sequence made up in this generation */
+    uint64_t acked;              /* highest one acknowledged */
+    uint32_t holders;            /* opens so far, each gives the channel to another holder */
+    uint32_t holder;             /* of these, the one that holds it */
+    uint32_t open_op;            /* in the history: from losing the channel to holding it again */
+    uint64_t correlation;        /* of the request in flight */
+    uint64_t not_before_ns;      /* told to come back later than this */
+    bool channel_epoch_durable;  /* an open of channel_epoch was answered */
+    bool open_left;              /* an open that nobody waits for may come later than the next */
+    bool opening_attach;         /* */
+    bool opening_blank;          /* without memory */
+    uint8_t state;               /* enum source_state */
     struct lane lanes[RUN_LANES];
 };
 
 struct reader {
     struct wire_client wire;
-    bool greeted;            /* HELLO has been answered */
-    uint64_t correlation;    /* of the READ or verb in flight, 0 = none */
-    uint32_t partition;      /* of the READ */
-    uint64_t position;       /* of the READ */
-    uint8_t seek;            /* of the READ, enum xd_seek */
-    int32_t topic;           /* being created, -1 = none */
-    bool topics[RUN_TOPICS]; /* creation was acknowledged */
-    struct seen {
-        uint64_t *hash; /* batch_xxh3 by base offset, 0 = not seen */
-        uint64_t max;   /* entries */
-        uint64_t end;   /* highest end_offset told */
-    } seen[RUN_PARTITIONS];
+    bool greeted;                  /* HELLO has been answered */
+    uint64_t correlation;          /* of the READ or verb in flight, 0 = none */
+    uint32_t partition;            /* of the READ */
+    uint64_t asked_ns;             /* when the READ was sent */
+    uint64_t position;             /* of the READ */
+    uint8_t seek;                  /* of the READ, enum xd_seek */
+    int32_t topic;                 /* being created, -1 = none */
+    uint64_t catalog;              /* of the CATALOG sent behind it, 0 = none */
+    bool topics[RUN_TOPICS];       /* creation was acknowledged, or it was shown */
+    uint64_t ends[RUN_PARTITIONS]; /* highest end_offset told */
 };
 
 /* One damaged place of the disk. */
 struct rot {
     char name[ENV_NAME_BYTES_MAX]; /* file; "" = none */
     uint64_t at;                   /* byte in it, of a page */
+    bool proven;                   /* only a later block says that it was durable */
     uint8_t before[4096];          /* what was there */
     uint8_t after[4096];           /* what was put there */
-};
-
-/* Offsets that the broker refuses as quarantined. */
-struct gap {
-    uint64_t from, to; /* first one, one behind the last */
-    uint32_t partition;
 };
 
 struct run {
@@ -151,8 +173,9 @@ struct run {
     struct source sources[RUN_SOURCES];
     struct reader reader;
     struct rot rots[RUN_ROTS];
-    struct gap gaps[RUN_GAPS];
-    uint32_t gap_count;
+    uint32_t forgeries;         /* made so far */
+    struct history history;     /* of this seed */
+    struct history_totals told; /* over all seeds */
     uint64_t totals[TOTAL_COUNT];
     uint64_t points[ENV_CRASH_COUNT];  /* times each crash point was reached */
     uint64_t sites[ENV_BUGGIFY_COUNT]; /* times each buggify site fired */
@@ -251,7 +274,9 @@ void mischief_end(struct run *run);
 void rot_add(struct run *run);
 /* Damaged places that are still there. */
 uint32_t rot_count(struct run *run);
-/* Puts back what was there; no process may run. */
+/* Whether one is still there of which only a later block says that it was durable. */
+bool rot_proven(struct run *run);
+/* Puts back what was there; no process may run. What was told as damaged is due again. */
 void rot_repair(struct run *run);
 void rot_reset(struct run *run);
 
@@ -263,6 +288,47 @@ void totals_print(const struct run *run, FILE *file);
  * hundred, and did not. True when there is such a thing. */
 bool totals_tame(const struct run *run, enum run_profile profile, uint32_t allowed, uint64_t seeds);
 
+/* ---- sim_batch.c ----------------------------------------------------------------------------- */
+/* Fills ret_build with the bytes of a batch under the source's epoch, and ret_records with what the
+ * history is told of its records, unless that is NULL. */
+void batch_make(const struct source *source, const struct lane *lane, const struct sent *sent,
+                struct batch_build *ret_build, struct history_record *ret_records);
+/* Tells the history of the records of a batch that was served. */
+void batch_read(struct run *run, const struct xd_batch_header *batch);
+
+/* ---- sim_note.c ------------------------------------------------------------------------------ */
+void note_begin(struct run *run);
+void note_mark(struct run *run, enum history_mark mark);
+/* A batch is sent for the first time. Returns its operation. */
+uint32_t note_send(struct run *run, const struct source *source, const struct lane *lane,
+                   const struct sent *sent, const struct history_record *records, bool hostile);
+/* An answer to it: a success for its records from `offset` on. */
+void note_success(struct run *run, uint32_t op, const struct xd_ack *ack, uint64_t offset);
+/* A batch has got its outcome, in sent->state, by other means than an answer. */
+void note_settled(struct run *run, const struct sent *sent);
+/* A forgery was answered, or `ack` is NULL and it never will be. It is over then, but for an answer
+ * below fsync. */
+void note_forgery(struct run *run, struct forgery *forgery, const struct xd_ack *ack);
+/* The source has lost the channel and comes back; it holds it again. */
+void note_opening(struct run *run, struct source *source);
+void note_opened(struct run *run, struct source *source);
+/* A reply to a READ with its batches, after both have been decoded. */
+void note_reply(struct run *run, uint32_t reader, uint64_t asked_ns, uint64_t requested,
+                const struct xd_read_reply *reply, const uint8_t *batches);
+/* Offsets first..last are refused as damaged. */
+void note_damage(struct run *run, uint32_t partition, uint64_t first, uint64_t last);
+/* The verdict on the history so far; a violation ends the run. `damaged`: what is reported as
+ * damaged may be missing. */
+void note_judge(struct run *run, bool damaged);
+
+/* ---- sim_hostile.c --------------------------------------------------------------------------- */
+/* A lane sends what is settled or pending once more, or something that must be refused. */
+void hostile_lane(struct run *run, struct source *source, struct lane *lane);
+/* A former holder goes on sending on the connection that it was left. */
+void hostile_zombie(struct run *run, struct source *source);
+/* What was sent there is not answered any more. */
+void hostile_cut(struct run *run, struct source *source);
+
 /* ---- sim_source.c ---------------------------------------------------------------------------- */
 void source_reset(struct run *run, struct source *source, uint32_t number);
 /* Takes what has arrived and does something. */
@@ -270,26 +336,22 @@ void source_act(struct run *run, struct source *source);
 /* Leaves the connection: in order, by a reset, or open behind its back. */
 void source_leave(struct run *run, struct source *source);
 /* The broker has died: the connection is lost. */
-void source_cut(struct source *source);
+void source_cut(struct run *run, struct source *source);
 /* An ACK frame (sim_ack.c). The source may have left its connection afterwards. */
 void source_take_acks(struct run *run, struct source *source, const struct wire_frame *frame);
-/* Whether every batch has its outcome. */
+/* Whether every batch has its outcome, and each lane has made one after the last fault. */
 bool source_settled(const struct source *source);
-/* Fills build with the bytes of a batch under the source's epoch. */
-void source_build(const struct source *source, const struct lane *lane, const struct sent *sent,
-                  struct batch_build *ret_build);
-/* Whether a record's payload is what that source made for it; its generation in *ret_generation. */
-bool source_payload_ok(uint64_t sequence, const uint8_t *payload, uint32_t bytes,
-                       uint32_t *ret_generation);
 
 /* ---- sim_reader.c ---------------------------------------------------------------------------- */
 void reader_act(struct run *run);
 void reader_cut(struct run *run);
 
 /* ---- sim_check.c ----------------------------------------------------------------------------- */
-/* Reads every partition whole and compares with what was sent, acknowledged and seen. `damaged`:
- * ranges may be refused as quarantined; they are put into run->gaps. */
-void check_log(struct run *run, bool damaged);
+/* A catalog holds every topic that was created or shown before. */
+void check_topics(struct run *run, const struct xd_catalog_view *view);
+/* Reads every partition whole, for the history. `damaged`: ranges may be refused as quarantined.
+ * Returns how many are. */
+uint32_t check_log(struct run *run, bool damaged);
 
 /* ---- sim_shrink.c ---------------------------------------------------------------------------- */
 #define SHRINK_TEXT_BYTES 512u
@@ -302,7 +364,7 @@ bool shrink_fails(struct run *run, const struct plan *plan, char *ret_text);
 uint32_t shrink(struct run *run, struct plan *plan);
 
 /* ---- sim_judge.c ----------------------------------------------------------------------------- */
-/* The verdict at the end of a run. */
-void judge(struct run *run);
+/* The verdict at the end of a run. `settled`: every batch has its outcome. */
+void judge(struct run *run, bool settled);
 
 #endif

@@ -5,8 +5,9 @@
  * Normal path: connect, HELLO, PRODUCER_OPEN, then batches in the sequence of each lane, in flight
  * up to the announced limit. After a lost connection it attaches under its epoch and sends again
  * what has no outcome, byte for byte; or it opens a new producer epoch, and the reply settles what
- * was unknown; or it has lost its memory; or it starts a new channel epoch.
- * Mischief: resends of what is settled, damaged bytes, forged contents, stale connections.
+ * was unknown; or it has lost its memory; or it starts a new channel epoch. When all faults are
+ * over each lane makes one more batch. Mischief: damaged bytes, stale connections, and what
+ * sim_hostile.c sends.
  */
 #include "tests/sim/sim_run.h"
 
@@ -17,57 +18,9 @@
 #include <string.h>
 
 #define FRAME_BATCHES_MAX 4u
-#define PAYLOAD_BYTES_MAX 8192u
-#define GENERATION_LARGE 0x80000000u  /* this run's payloads are large */
 #define OUT_BYTES_MAX (1024u * 1024u) /* waiting for the window; beyond it the source pauses */
 
-/* ---- batches --------------------------------------------------------------------------------- */
-
-/* Payload: generation, sequence, then words that follow from the sequence and compress. Up to seven
- * bytes behind it are written too. */
-static uint32_t payload_of(uint64_t sequence, uint32_t generation, uint8_t *ret)
-{
-    uint64_t mixed = prng_mix(sequence);
-    bool large = (generation & GENERATION_LARGE) != 0 || mixed % 64 == 0;
-    uint32_t bytes = 12 + (uint32_t)(mixed % (large ? 7000 : 60));
-    memcpy(ret, &generation, 4);
-    memcpy(ret + 4, &sequence, 8);
-    for (uint32_t i = 12; i < bytes; i += 8)
-        memcpy(ret + i, &mixed, 8);
-    return bytes;
-}
-
-bool source_payload_ok(uint64_t sequence, const uint8_t *payload, uint32_t bytes,
-                       uint32_t *ret_generation)
-{
-    static uint8_t expected[PAYLOAD_BYTES_MAX]; /* not cleared for each record */
-    if (bytes < 12)
-        return false;
-    memcpy(ret_generation, payload, 4);
-    return payload_of(sequence, *ret_generation, expected) == bytes &&
-           memcmp(payload, expected, bytes) == 0;
-}
-
-void source_build(const struct source *source, const struct lane *lane, const struct sent *sent,
-                  struct batch_build *ret_build)
-{
-    static uint8_t payload[PAYLOAD_BYTES_MAX]; /* not cleared for each record */
-    struct batch_target target = {.producer_id = source->producer_id,
-                                  .producer_epoch = source->producer_epoch,
-                                  .channel_epoch = sent->channel_epoch,
-                                  .facility = source->facility_number,
-                                  .partition = lane->partition,
-                                  .strategy = XD_STRATEGY_SKU};
-    batch_begin(ret_build, &target, sent->previous);
-    for (uint64_t sequence = sent->first; sequence <= sent->last; sequence++) {
-        uint32_t bytes = payload_of(sequence, sent->generation, payload);
-        batch_add(ret_build, sequence, lane->skus[sequence % RUN_SKUS], payload, bytes);
-    }
-    if (sent->first % 5 == 0)
-        batch_end_compressed(ret_build);
-    else
-        batch_end(ret_build);
-}
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void lane_make(struct run *run, struct source *source, struct lane *lane)
 {
@@ -79,14 +32,14 @@ static void lane_make(struct run *run, struct source *source, struct lane *lane)
     struct sent *sent = &lane->sent[lane->sent_count++];
     *sent = (struct sent){.previous = lane->chain_last,
                           .first = source->assigned + 1,
-                          .last = source->assigned + 1 + run_below(run, 8),
-                          .made_us = run_wall_us(run),
+                          .last = source->assigned + 1 + run_below(run, RUN_BATCH_RECORDS),
                           .generation = source->generation,
+                          .op = RUN_OP_NONE,
+                          .holder = source->holder,
                           .channel_epoch = source->channel_epoch};
     source->assigned = lane->chain_last = sent->last;
+    lane->fresh |= run->healing;
 }
-
-/* ---- life ------------------------------------------------------------------------------------ */
 
 void source_reset(struct run *run, struct source *source, uint32_t number)
 {
@@ -98,13 +51,14 @@ void source_reset(struct run *run, struct source *source, uint32_t number)
     source->stale = stale;
     source->number = number;
     source->generation =
-        number << 16 | 1 | (plan_has(&run->plan, FAULT_LARGE) ? GENERATION_LARGE : 0);
+        number << 16 | 1 | (plan_has(&run->plan, FAULT_LARGE) ? RUN_GENERATION_LARGE : 0);
     snprintf(source->name, sizeof source->name, "channel-%u", number);
     snprintf(source->facility, sizeof source->facility, "%s", number % 2 == 1 ? "DC01" : "");
     for (uint32_t i = 0; i < RUN_LANES; i++) {
         struct lane *lane = &source->lanes[i];
         lane->sent = lanes[i].sent;
         lane->sent_max = lanes[i].sent_max;
+        lane->forgery.op = RUN_OP_NONE;
         lane->partition = (number % 2 == 1 ? RUN_LANES + 1 : 0) + i;
         uint32_t found = 0;
         for (uint32_t n = 0; found < RUN_SKUS; n++) {
@@ -115,60 +69,81 @@ void source_reset(struct run *run, struct source *source, uint32_t number)
         }
     }
     source->wire.correlation = source->stale.correlation = 0;
+    source->open_op = source->zombie.forgery.op = RUN_OP_NONE;
 }
 
-static void lanes_rewind(struct source *source)
+/* The connection is lost: nothing that it owes will come. */
+static void lanes_rewind(struct run *run, struct source *source)
 {
     for (uint32_t i = 0; i < RUN_LANES; i++) {
         struct lane *lane = &source->lanes[i];
+        uint32_t from = lane->next > RUN_COPIES_REACH ? lane->next - RUN_COPIES_REACH : 0;
+        for (; from < lane->sent_count; from++)
+            lane->sent[from].copies = 0;
+        if (lane->forgery.op != RUN_OP_NONE)
+            note_forgery(run, &lane->forgery, NULL);
         lane->next = lane->settled;
-        lane->outstanding = lane->resent = lane->forged = 0;
+        lane->outstanding = 0;
         lane->refused = false;
     }
 }
 
-void source_cut(struct source *source)
+void source_cut(struct run *run, struct source *source)
 {
+    hostile_cut(run, source);
     wire_client_leave(&source->wire, true);
     wire_client_leave(&source->stale, true);
     source->open_left = false;
     source->state = SOURCE_DOWN;
-    lanes_rewind(source);
+    lanes_rewind(run, source);
 }
 
 /* Leaves the connection: in order, by a reset, or open behind its back. */
 void source_leave(struct run *run, struct source *source)
 {
     source->open_left |= source->state == SOURCE_OPENING;
-    if (run_chance(run, 16384)) {
+    if (run_chance(run, plan_has(&run->plan, FAULT_ZOMBIE) ? 32768 : 16384)) {
         struct wire_client old = source->stale;
         wire_client_leave(&old, false);
         source->stale = source->wire;
         source->wire = old;
+        hostile_cut(run, source);
+        if (source->state == SOURCE_READY) {
+            source->zombie.producer_epoch = source->producer_epoch;
+            source->zombie.channel_epoch = source->channel_epoch;
+            source->zombie.holder = source->holder;
+        }
     } else {
         wire_client_leave(&source->wire, run_chance(run, 32768));
     }
     source->state = SOURCE_DOWN;
-    lanes_rewind(source);
+    lanes_rewind(run, source);
 }
 
 bool source_settled(const struct source *source)
 {
     for (uint32_t i = 0; i < RUN_LANES; i++)
-        if (source->lanes[i].settled < source->lanes[i].sent_count)
+        if (source->lanes[i].settled < source->lanes[i].sent_count || !source->lanes[i].fresh)
             return false;
     return source->state == SOURCE_READY;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+static void sent_settle(struct run *run, struct sent *sent, enum sent_state state)
+{
+    sent->state = (uint8_t)state;
+    note_settled(run, sent);
+}
+
 /* The source gives up everything without an outcome. */
-static void lanes_abandon(struct source *source, enum sent_state state)
+static void lanes_abandon(struct run *run, struct source *source)
 {
     for (uint32_t i = 0; i < RUN_LANES; i++) {
         struct lane *lane = &source->lanes[i];
         for (; lane->settled < lane->sent_count; lane->settled++)
-            lane->sent[lane->settled].state = (uint8_t)state;
+            if (lane->sent[lane->settled].state == SENT_OPEN)
+                sent_settle(run, &lane->sent[lane->settled], SENT_MAYBE);
     }
 }
 
@@ -176,7 +151,7 @@ static void lanes_abandon(struct source *source, enum sent_state state)
  * names the new epoch, so that a lost reply changes nothing. */
 static void source_renumber(struct run *run, struct source *source)
 {
-    lanes_abandon(source, SENT_MAYBE);
+    lanes_abandon(run, source);
     for (uint32_t i = 0; i < RUN_LANES; i++)
         source->lanes[i].chain_last = 0;
     source->channel_epoch++;
@@ -209,7 +184,9 @@ static void source_open(struct run *run, struct source *source)
     source->state = SOURCE_OPENING;
 }
 
-/* What the reply says of one lane: everything up to `last` is durable, everything behind is not. */
+/* What the reply says of one lane: everything up to `last` is durable, everything behind is not.
+ * That it does not contradict what was acknowledged is checked here, because no history knows what
+ * an open said. */
 static void lane_learn(struct run *run, struct source *source, struct lane *lane, uint64_t last)
 {
     uint32_t newest = lane->settled;
@@ -230,10 +207,10 @@ static void lane_learn(struct run *run, struct source *source, struct lane *lane
                          lane->partition);
             if (!source->opening_blank)
                 break;
-            sent->state = SENT_NEVER;
+            sent_settle(run, sent, SENT_NEVER);
             continue;
         }
-        sent->state = SENT_KNOWN;
+        sent_settle(run, sent, SENT_KNOWN);
         run_count(run, TOTAL_CHAIN_KNOWN, 1);
     }
     lane->next = lane->settled;
@@ -276,8 +253,9 @@ static void source_opened(struct run *run, struct source *source, const struct x
     if (source->opening_blank)
         source_forget(source, view);
     run_count(run, source->opening_attach ? TOTAL_ATTACHES : TOTAL_OPENS, 1);
-    lanes_rewind(source);
+    lanes_rewind(run, source);
     source->state = SOURCE_READY;
+    note_opened(run, source);
 }
 
 /* The reply to an open. */
@@ -336,38 +314,19 @@ static void lane_send(struct run *run, struct source *source, struct lane *lane,
                       struct outgoing *outgoing)
 {
     struct batch_build *build = &outgoing->builds[outgoing->count++];
-    source_build(source, lane, sent, build);
+    struct history_record records[RUN_BATCH_RECORDS];
+    bool first = sent->op == RUN_OP_NONE;
+    sent->epoch = source->producer_epoch;
+    batch_make(source, lane, sent, build, first ? records : NULL);
+    if (first)
+        sent->op = note_send(run, source, lane, sent, records, false);
     if (!run->healing && run_chance(run, 1000)) /* damaged on the way */
         build->bytes[XD_BATCH_HEADER_BYTES + run_below(run, build->used - XD_BATCH_HEADER_BYTES)] ^=
             8;
-    sent->epoch = source->producer_epoch;
     lane->outstanding++;
+    sent->copies++;
     if (outgoing->count == FRAME_BATCHES_MAX)
         outgoing_flush(source, outgoing);
-}
-
-/* Sends something settled again: the same bytes, or forged ones. */
-static void lane_resend(struct run *run, struct source *source, struct lane *lane)
-{
-    static struct batch_build build;
-    const struct xd_batch_header *batch = &build.header;
-    uint32_t back = 1 + run_below(run, 12);
-    if (lane->settled < back)
-        return;
-    const struct sent *sent = &lane->sent[lane->settled - back];
-    if (sent->state != SENT_ACKED || sent->generation != source->generation ||
-        sent->epoch != source->producer_epoch)
-        return;
-    source_build(source, lane, sent, &build);
-    if (run_chance(run, 24000)) {
-        build.header.first_event_time_us--;
-        xd_batch_seal(&build.header, build.used);
-        lane->forged++;
-    } else {
-        lane->resent++;
-    }
-    wire_client_produce(&source->wire, &batch, 1, XD_DURABILITY_FSYNC);
-    lane->outstanding++;
 }
 
 static void lane_act(struct run *run, struct source *source, struct lane *lane)
@@ -376,7 +335,6 @@ static void lane_act(struct run *run, struct source *source, struct lane *lane)
     if (lane->refused && lane->outstanding == 0) {
         lane->next = lane->settled;
         lane->refused = false;
-        lane->resent = lane->forged = 0;
     }
     if (sim_now_ns(run->broker.sim) < lane->not_before_ns)
         return;
@@ -388,7 +346,7 @@ static void lane_act(struct run *run, struct source *source, struct lane *lane)
     while (burst-- > 0 && !lane->refused && lane->outstanding < inflight_max &&
            source->wire.out_bytes < OUT_BYTES_MAX) {
         if (lane->next == lane->sent_count) {
-            if (run->healing)
+            if (run->healing && lane->fresh)
                 break;
             lane_make(run, source, lane);
         }
@@ -397,11 +355,7 @@ static void lane_act(struct run *run, struct source *source, struct lane *lane)
             outgoing_flush(source, &outgoing);
     }
     outgoing_flush(source, &outgoing);
-    uint32_t resends = run_fault(run, FAULT_RESEND);
-    if (run_fault(run, FAULT_STORM))
-        resends += 1 + run_below(run, 12);
-    while (resends-- > 0 && lane->outstanding < XD_INFLIGHT_BATCHES_MAX)
-        lane_resend(run, source, lane);
+    hostile_lane(run, source, lane);
 }
 
 static void source_take(struct run *run, struct source *source)
@@ -423,20 +377,20 @@ static void source_take(struct run *run, struct source *source)
     if (source->wire.ended && source->state != SOURCE_DOWN) {
         wire_client_leave(&source->wire, false);
         source->state = SOURCE_DOWN;
-        lanes_rewind(source);
+        lanes_rewind(run, source);
     }
 }
 
 void source_act(struct run *run, struct source *source)
 {
-    if (source->stale.id >= 0)
-        wire_client_pump(&source->stale);
+    hostile_zombie(run, source);
     if (source->state == SOURCE_DOWN) {
         if (!run->serving || !run_chance(run, 32768) ||
             sim_now_ns(run->broker.sim) < source->not_before_ns ||
             wire_client_connect(&source->wire, run->broker.address) < 0)
             return;
         wire_client_hello(&source->wire);
+        note_opening(run, source);
         source->state = SOURCE_HELLO;
     }
     source_take(run, source);
@@ -445,7 +399,8 @@ void source_act(struct run *run, struct source *source)
         source_leave(run, source);
     if (source->state != SOURCE_READY || run_failed(run))
         return;
-    if (!run->healing && run_chance(run, plan_has(&run->plan, FAULT_STORM) ? 3000 : 300)) {
+    bool restless = plan_has(&run->plan, FAULT_STORM) || plan_has(&run->plan, FAULT_ZOMBIE);
+    if (!run->healing && run_chance(run, restless ? 3000 : 300)) {
         source_leave(run, source);
         return;
     }

@@ -276,7 +276,22 @@ int history_quarantine(struct history *history, uint32_t partition, uint64_t fir
     XD_ASSERT(first <= last);
     int status = RESERVE(history, quarantines, quarantine, 1);
     if (status == 0)
-        history->quarantines[history->quarantine_count++] = (struct history_quarantine){
-            .time_ns = time_ns, .first = first, .last = last, .partition = partition};
+        history->quarantines[history->quarantine_count++] =
+            (struct history_quarantine){.time_ns = time_ns,
+                                        .until_ns = UINT64_MAX,
+                                        .first = first,
+                                        .last = last,
+                                        .partition = partition};
     return status;
+}
+
+void history_repaired(struct history *history, uint64_t time_ns)
+{
+    XD_ASSERT(history->quarantine_count <= history->quarantine_max);
+    for (uint64_t i = 0; i < history->quarantine_count; i++) {
+        struct history_quarantine *range = &history->quarantines[i];
+        XD_ASSERT(range->time_ns <= time_ns);
+        if (range->until_ns == UINT64_MAX)
+            range->until_ns = time_ns;
+    }
 }

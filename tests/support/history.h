@@ -73,7 +73,9 @@ struct history_start {
                                 HISTORY_NONE = not known, not judged */
     uint32_t client;         /* for the texts */
     uint32_t channel;        /* of a source; numbering, fencing and chains are per channel */
-    uint32_t producer_epoch; /* rises with every open of the channel, 0 = not known */
+    uint32_t producer_epoch; /* rises with every open of the channel, 0 = not known. A CALL that has
+                                one is that open: once it is ok, nothing that begins under an
+                                earlier one may be appended */
     uint32_t partition;      /* or HISTORY_PARTITION_NONE: the outcome names it */
     uint16_t channel_epoch;  /* rises when the channel numbers anew */
     uint16_t topic;          /* a key is bound to one partition per topic */
@@ -155,6 +157,7 @@ struct history_floor {
 
 struct history_quarantine {
     uint64_t time_ns;   /* when the broker said so */
+    uint64_t until_ns;  /* repaired then; UINT64_MAX = it is still damaged */
     uint64_t first;     /* offsets first..last are damaged and not served */
     uint64_t last;      /* */
     uint32_t partition; /* */
@@ -214,5 +217,8 @@ int history_floor(struct history *history, uint32_t partition, uint64_t offset, 
 /* The broker has told that offsets first..last are damaged. */
 int history_quarantine(struct history *history, uint32_t partition, uint64_t first, uint64_t last,
                        uint64_t time_ns);
+/* Everything that was told as damaged is whole again, or may be: the process that had misread it is
+ * gone. From then on it must be served, until it is told anew. */
+void history_repaired(struct history *history, uint64_t time_ns);
 
 #endif

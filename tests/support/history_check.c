@@ -48,6 +48,7 @@ int history_check(const struct history *history, const struct history_options *o
     memset(ret_report, 0, sizeof *ret_report);
     if (history->status < 0)
         return history->status;
+    judge.last_ns = judge_last_time(history);
     int status = judge_index(&judge);
     if (status == 0)
         status = judge_log(&judge);

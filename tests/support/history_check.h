@@ -14,7 +14,8 @@
  * replicas (P9), dead letters (P10) and permissions (P11) come with those features.
  *
  * Time O(n log n). Memory beside the history: at most 20 bytes per record sent, 4 per record read,
- * 128 per reply, 48 per answer that a crash or retention may excuse, 144 per key and per chain.
+ * 128 per reply, 48 per answer that a crash or retention may excuse, 24 per open, 168 per key and
+ * per chain.
  * Must not change the history.
  */
 #ifndef CROSSDOCK_TESTS_SUPPORT_HISTORY_CHECK_H
@@ -55,10 +56,11 @@ enum history_property {
     HISTORY_CLAIM,
     /* Sequence, key and content come back as they were sent. */
     HISTORY_CONTENT,
-    /* The oldest offset only rises, only where it may, never past the end, and nothing older is
-     * served. */
+    /* The oldest offset only rises, only where it may, never past the end, not over what is too
+     * young to go, and nothing older is served. */
     HISTORY_FLOOR,
-    /* Damaged ranges are not served, and no more is excused for them than allowed. */
+    /* Damaged ranges are not served until they are repaired, and no more is excused for them than
+     * allowed. */
     HISTORY_QUARANTINE,
     /* Everything between the oldest offset and the end has been read, so that all could be
      * judged. */
@@ -69,7 +71,11 @@ enum history_property {
 struct history_options {
     uint64_t heal_ns;               /* limit of P12 */
     uint64_t quarantine_record_max; /* acknowledged records that damage may excuse */
-    bool retention;                 /* the oldest offset may rise */
+    uint64_t retention_ns;  /* acknowledged records that began less than this before the end of the
+                               history are kept; 0 = retention goes by other things than age */
+    bool retention;         /* the oldest offset may rise */
+    bool floor_per_process; /* it may fall at a restart: what was dropped is there again unless its
+                               space was used meanwhile */
 };
 
 /* P12 within 10 s; neither retention nor quarantine. */

@@ -5,8 +5,8 @@
  * Excuses, in this sequence: it is older than the oldest record kept; it lies in a range that was
  * reported as damaged; it was acknowledged below fsync and a crash came after it began
  * (history_past.c decides). Where no offset was told, the records of an operation must still stand
- * together; then any retention or damage in the partition is an excuse, because nothing says where
- * it was.
+ * together; then any damage in the partition is an excuse, because nothing says where it was, and
+ * retention unless an earlier record of its chain is kept.
  */
 #include "tests/support/history_judge.h"
 
@@ -100,6 +100,30 @@ static int excuse(struct judge *judge, const struct claim *claim, uint32_t recor
     return status;
 }
 
+/* Removed by retention: old enough for that. */
+static void judge_young(struct judge *judge, const struct claim *claim, uint32_t record)
+{
+    uint64_t kept_ns = judge->options->retention_ns;
+    if (kept_ns > 0 && claim->start_ns + kept_ns > judge->last_ns)
+        JUDGE_VIOLATE(judge, HISTORY_FLOOR,
+                      "%s began at %" PRIu64 " ns and is gone at %" PRIu64
+                      " ns; retention keeps %" PRIu64 " ns",
+                      judge_describe(judge, record).text, claim->start_ns, judge->last_ns, kept_ns);
+}
+
+/* Retention has removed something of the partition: whether it may have removed this record. What
+ * stands behind a kept record of its chain is kept. */
+static bool may_be_below(const struct judge *judge, uint32_t partition, uint32_t record)
+{
+    const struct history_op *op = &judge->history->ops[judge->record_ops[record]];
+    const struct judge_begin *begin = judge_find_begin(judge, op->channel, partition);
+    if (judge->partitions[partition].floor == 0)
+        return false;
+    return begin == NULL || op->channel_epoch < begin->epoch ||
+           (op->channel_epoch == begin->epoch &&
+            judge->history->records[record].sequence < begin->sequence);
+}
+
 static void judge_unread(struct judge *judge, uint32_t record)
 {
     JUDGE_VIOLATE(judge, HISTORY_UNREAD, "%s: nobody has read where it should stand",
@@ -114,8 +138,11 @@ static int judge_missing_anywhere(struct judge *judge, const struct claim *claim
     uint32_t end = known ? first + 1 : judge->partition_count;
     for (uint32_t i = first; i < end; i++) {
         const struct judge_partition *partition = &judge->partitions[i];
-        if (partition->floor > 0 || partition->quarantine_count > 0) {
-            ++*(partition->floor > 0 ? &judge->report->below_floor : &judge->report->quarantined);
+        bool below = may_be_below(judge, i, record);
+        if (below || judge_quarantined(judge, i, 0, UINT64_MAX, UINT64_MAX)) {
+            ++*(below ? &judge->report->below_floor : &judge->report->quarantined);
+            if (below)
+                judge_young(judge, claim, record);
             return 0;
         }
         read |= partition->last_end != HISTORY_NONE && partition->last_start_ns > claim->time_ns;
@@ -143,8 +170,10 @@ static int judge_missing(struct judge *judge, const struct claim *claim, uint32_
     if (claim->partition == JUDGE_NONE || claim->base_offset == HISTORY_NONE)
         return judge_missing_anywhere(judge, claim, record);
     const struct judge_partition *partition = &judge->partitions[claim->partition];
-    if (offset < partition->floor)
+    if (offset < partition->floor) {
+        judge_young(judge, claim, record);
         return excuse(judge, claim, record, offset, &judge->report->below_floor);
+    }
     if (judge_quarantined(judge, claim->partition, offset, offset, UINT64_MAX))
         return excuse(judge, claim, record, offset, &judge->report->quarantined);
     if (was_read(judge, claim, offset))

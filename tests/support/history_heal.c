@@ -9,8 +9,7 @@
 
 #include "wire/xassert.h"
 
-/* The last time that the history knows of. */
-static uint64_t last_time(const struct history *history)
+uint64_t judge_last_time(const struct history *history)
 {
     uint64_t last_ns = 0;
     for (uint64_t i = 0; i < history->op_count; i++) {
@@ -111,9 +110,8 @@ static void judge_op_quiet(struct judge *judge, const struct history_op *op, uin
 void judge_heal(struct judge *judge)
 {
     const struct history *history = judge->history;
-    uint64_t last_ns = last_time(history);
     for (uint64_t i = 0; history->moment_count > 0 && i < history->op_count; i++)
-        judge_op_quiet(judge, &history->ops[i], last_ns);
+        judge_op_quiet(judge, &history->ops[i], judge->last_ns);
 }
 
 void history_totals(const struct history *history, struct history_totals *totals)

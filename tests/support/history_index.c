@@ -288,19 +288,20 @@ bool judge_quarantined(const struct judge *judge, uint32_t partition, uint64_t f
     const struct judge_partition *own = &judge->partitions[partition];
     for (uint32_t i = 0; i < own->quarantine_count; i++) {
         const struct history_quarantine *range = &judge->quarantines[own->first_quarantine + i];
-        if (range->first <= last && range->last >= first && range->time_ns < time_ns)
+        if (range->first <= last && range->last >= first && range->time_ns < time_ns &&
+            range->until_ns >= time_ns)
             return true;
     }
     return false;
 }
 
 bool judge_quarantined_whole(const struct judge *judge, uint32_t partition, uint64_t first,
-                             uint64_t last)
+                             uint64_t last, uint64_t time_ns)
 {
     const struct judge_partition *own = &judge->partitions[partition];
     for (uint32_t i = 0; i < own->quarantine_count && first <= last; i++) {
         const struct history_quarantine *range = &judge->quarantines[own->first_quarantine + i];
-        if (range->first <= first && range->last >= first)
+        if (range->first <= first && range->last >= first && range->until_ns >= time_ns)
             first = range->last + 1;
     }
     return first > last;
@@ -328,6 +329,7 @@ void judge_deinit(struct judge *judge)
     free(judge->quarantines);
     free(judge->stretches);
     free(judge->places);
+    free(judge->begins);
     free(judge->questions);
     free(judge->excuses);
 }

@@ -51,6 +51,14 @@ struct judge_partition {
     uint64_t last_end;         /* end that this reply tells, HISTORY_NONE = none has */
 };
 
+/* The first record of a chain that stands in the log and is kept. */
+struct judge_begin {
+    uint64_t sequence;  /* */
+    uint32_t channel;   /* */
+    uint32_t partition; /* index into partitions */
+    uint16_t epoch;     /* of the channel */
+};
+
 /* Whether anything that was acknowledged by `time_ns` stands at `offset` or behind it. */
 enum judge_question_kind {
     QUESTION_REPLY, /* a reply that ended at `offset` and began at that time */
@@ -87,8 +95,11 @@ struct judge {
     struct history_quarantine *quarantines; /* by partition and first offset */
     struct judge_stretch *stretches;        /* by partition and offset */
     uint32_t stretch_count;                 /* */
-    uint32_t *places;     /* of each offset read: its entry, then the record that it holds */
-    uint32_t place_count; /* */
+    uint32_t *places;           /* of each offset read: its entry, then the record that it holds */
+    uint32_t place_count;       /* */
+    struct judge_begin *begins; /* by channel and partition */
+    uint64_t begin_count;       /* */
+    uint64_t last_ns;           /* the last time that the history knows of */
     struct judge_question *questions;      /* */
     uint64_t question_count, question_max; /* */
     struct judge_excuse *excuses;          /* */
@@ -117,12 +128,14 @@ uint32_t judge_find_record(const struct judge *judge, uint64_t id);
 void judge_expect(const struct judge *judge, uint32_t place);
 /* Index of a partition that occurs in the history. */
 uint32_t judge_find_partition(struct judge *judge, uint32_t number);
-/* Whether the range of offsets meets one that was reported as damaged before. */
+/* Whether the range of offsets meets one that was reported as damaged before, and was not repaired
+ * by then. UINT64_MAX: at the end. */
 bool judge_quarantined(const struct judge *judge, uint32_t partition, uint64_t first, uint64_t last,
                        uint64_t time_ns);
-/* Whether every offset of first..last is reported as damaged. */
+/* Whether every offset of first..last is reported as damaged, at any time, and was not repaired
+ * before `time_ns`. */
 bool judge_quarantined_whole(const struct judge *judge, uint32_t partition, uint64_t first,
-                             uint64_t last);
+                             uint64_t last, uint64_t time_ns);
 /* Makes room for one more in an array of the judge; `array` points to its pointer. */
 int judge_reserve(void *array, uint64_t *max, uint64_t count, size_t bytes);
 
@@ -140,6 +153,9 @@ static inline uint64_t judge_offset(const struct judge_stretch *stretch, uint32_
 
 /* ---- history_order.c ------------------------------------------------------------------------- */
 int judge_order(struct judge *judge);
+/* Where the chain begins in the log, or NULL when nothing of it is kept. */
+const struct judge_begin *judge_find_begin(const struct judge *judge, uint32_t channel,
+                                           uint32_t partition);
 
 /* ---- history_claim.c ------------------------------------------------------------------------- */
 int judge_claims(struct judge *judge);
@@ -149,5 +165,7 @@ int judge_past(struct judge *judge);
 
 /* ---- history_heal.c -------------------------------------------------------------------------- */
 void judge_heal(struct judge *judge);
+/* The last time that the history knows of. */
+uint64_t judge_last_time(const struct history *history);
 
 #endif

@@ -28,7 +28,7 @@ static void judge_continuation(struct judge *judge, uint32_t partition,
     uint64_t due = before->base_offset + before->entry_count;
     XD_ASSERT(before->entry_count > 0);
     if (run->base_offset > due &&
-        judge_quarantined_whole(judge, partition, due, run->base_offset - 1))
+        judge_quarantined_whole(judge, partition, due, run->base_offset - 1, run->reply.start_ns))
         return;
     JUDGE_VIOLATE(judge, HISTORY_DENSE,
                   "partition %u: a reply goes on at offset %" PRIu64 " where %" PRIu64 " is due",
@@ -45,7 +45,7 @@ static void judge_request(struct judge *judge, uint32_t partition, const struct 
                                                          : judge->partitions[partition].floor;
     uint64_t due = reply->requested > floor ? reply->requested : floor;
     if (run->base_offset > due &&
-        !judge_quarantined_whole(judge, partition, due, run->base_offset - 1))
+        !judge_quarantined_whole(judge, partition, due, run->base_offset - 1, reply->start_ns))
         JUDGE_VIOLATE(judge, HISTORY_P5,
                       "partition %u: reader %u asked for offset %" PRIu64
                       " and was led past it to %" PRIu64,
@@ -153,7 +153,7 @@ static void judge_coverage(struct judge *judge, uint32_t index)
             next = stretch->first_offset;
             read = next + stretch->count;
         }
-        if (next > due && !judge_quarantined_whole(judge, index, due, next - 1))
+        if (next > due && !judge_quarantined_whole(judge, index, due, next - 1, UINT64_MAX))
             JUDGE_VIOLATE(judge, HISTORY_UNREAD,
                           "partition %u: nobody has read the offsets %" PRIu64 "..%" PRIu64,
                           partition->number, due, next - 1);

@@ -18,6 +18,7 @@
 /* What was met last of a chain, and where a key is at home. */
 struct track {
     uint64_t sequence;       /* chain: met last */
+    uint64_t first_sequence; /* chain: of the first record that is kept */
     uint64_t holder_end_ns;  /* chain: first ack of an operation under producer_epoch */
     uint32_t channel;        /* with scope and key: whose track it is */
     uint32_t scope;          /* chain: partition index; key: topic */
@@ -25,10 +26,12 @@ struct track {
     uint32_t place;          /* chain: stretch; key: partition index */
     uint32_t producer_epoch; /* chain: highest one met, 0 = none */
     uint16_t channel_epoch;  /* chain: of the record met last */
+    uint16_t first_epoch;    /* chain: of that record */
     bool used;               /* the slot holds a track */
     bool met;                /* something of it was met: the rest is valid */
+    bool kept;               /* chain: something of it is kept: first_* are valid */
 };
-_Static_assert(sizeof(struct track) <= 48, "the memory that history_check.h states");
+_Static_assert(sizeof(struct track) <= 56, "the memory that history_check.h states");
 
 /* Open addressing, at most two thirds used. */
 struct tracks {
@@ -99,6 +102,69 @@ static void track_move(struct track *track, const struct history_op *op, uint64_
     track->place = place;
 }
 
+/* ---- opens ----------------------------------------------------------------------------------- */
+
+/* From `time_ns` on, what begins under an earlier epoch of the channel is fenced. */
+struct open {
+    uint64_t time_ns; /* when this open, or a later one of the channel, was known to be ok */
+    uint32_t channel; /* */
+    uint32_t epoch;   /* of the producer */
+};
+
+/* By channel and epoch. */
+struct opens {
+    struct open *opens;
+    uint64_t count;
+    uint64_t max;
+};
+
+static int compare_opens(const void *left, const void *right)
+{
+    const struct open *a = left, *b = right;
+    if (a->channel != b->channel)
+        return a->channel < b->channel ? -1 : 1;
+    return a->epoch < b->epoch ? -1 : a->epoch > b->epoch;
+}
+
+static int collect_opens(const struct history *history, struct opens *opens)
+{
+    for (uint64_t i = 0; i < history->op_count; i++) {
+        const struct history_op *op = &history->ops[i];
+        if (op->kind != HISTORY_CALL || op->outcome != HISTORY_OK || op->producer_epoch == 0)
+            continue;
+        int status = judge_reserve(&opens->opens, &opens->max, opens->count, sizeof *opens->opens);
+        if (status < 0)
+            return status;
+        opens->opens[opens->count++] = (struct open){
+            .time_ns = op->end_ns, .channel = op->channel, .epoch = op->producer_epoch};
+    }
+    if (opens->count > 0)
+        qsort(opens->opens, opens->count, sizeof *opens->opens, compare_opens);
+    for (uint64_t i = opens->count; i-- > 1;) {
+        struct open *earlier = &opens->opens[i - 1];
+        const struct open *later = &opens->opens[i];
+        if (earlier->channel == later->channel && later->time_ns < earlier->time_ns)
+            earlier->time_ns = later->time_ns;
+    }
+    return 0;
+}
+
+/* When the epoch was replaced; UINT64_MAX = nobody was told so. */
+static uint64_t fenced_at(const struct opens *opens, uint32_t channel, uint32_t epoch)
+{
+    const struct open wanted = {.channel = channel, .epoch = epoch};
+    uint64_t low = 0, high = opens->count;
+    while (low < high) {
+        uint64_t middle = (low + high) / 2;
+        if (compare_opens(&opens->opens[middle], &wanted) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < opens->count && opens->opens[low].channel == channel;
+    return found ? opens->opens[low].time_ns : UINT64_MAX;
+}
+
 /* ---- the walk -------------------------------------------------------------------------------- */
 
 /* Where the walk is. */
@@ -106,6 +172,7 @@ struct walk {
     struct judge *judge;
     struct tracks chains;
     struct tracks keys;
+    struct opens opens;
     uint32_t partition; /* index */
     uint32_t stretch;   /* index */
     uint64_t offset;    /* */
@@ -125,6 +192,14 @@ static void judge_holder(const struct walk *walk, struct track *chain, uint32_t 
     uint64_t end_ns = op->outcome == HISTORY_OK ? op->end_ns : UINT64_MAX;
     if (op->producer_epoch == 0)
         return;
+    uint64_t fenced_ns = fenced_at(&walk->opens, op->channel, op->producer_epoch);
+    if (op->start_ns > fenced_ns)
+        JUDGE_VIOLATE(walk->judge, HISTORY_P5,
+                      "partition %u offset %" PRIu64
+                      ": %s was appended under producer epoch %u; it "
+                      "began at %" PRIu64 " ns, a later open was answered at %" PRIu64 " ns",
+                      walk_number(walk), walk->offset, judge_describe(walk->judge, record).text,
+                      op->producer_epoch, op->start_ns, fenced_ns);
     if (op->producer_epoch < chain->producer_epoch && op->start_ns > chain->holder_end_ns)
         JUDGE_VIOLATE(walk->judge, HISTORY_P5,
                       "partition %u offset %" PRIu64 ": %s was appended under producer epoch %u, "
@@ -167,6 +242,11 @@ static int judge_chain(struct walk *walk, uint32_t record)
                       walk_number(walk), walk->offset, judge_describe(judge, record).text,
                       op->previous, before);
     judge_holder(walk, chain, record);
+    if (!chain->kept && walk->offset >= partition->floor) {
+        chain->kept = true;
+        chain->first_sequence = sequence;
+        chain->first_epoch = op->channel_epoch;
+    }
     track_move(chain, op, sequence, walk->stretch);
     return 0;
 }
@@ -277,10 +357,45 @@ static int judge_place(struct walk *walk, uint32_t place)
     return status == 0 ? judge_key(walk, record) : status;
 }
 
+static int compare_begins(const void *left, const void *right)
+{
+    const struct judge_begin *a = left, *b = right;
+    if (a->channel != b->channel)
+        return a->channel < b->channel ? -1 : 1;
+    return a->partition < b->partition ? -1 : a->partition > b->partition;
+}
+
+/* Remembers where each chain begins. */
+static int keep_begins(struct judge *judge, const struct tracks *chains)
+{
+    judge->begins = malloc((chains->count + 1) * sizeof *judge->begins);
+    if (judge->begins == NULL)
+        return -ENOMEM;
+    for (uint64_t i = 0; i < chains->slot_count; i++) {
+        const struct track *track = &chains->slots[i];
+        if (track->kept)
+            judge->begins[judge->begin_count++] =
+                (struct judge_begin){.sequence = track->first_sequence,
+                                     .channel = track->channel,
+                                     .partition = track->scope,
+                                     .epoch = track->first_epoch};
+    }
+    XD_ASSERT(judge->begin_count <= chains->count);
+    qsort(judge->begins, judge->begin_count, sizeof *judge->begins, compare_begins);
+    return 0;
+}
+
+const struct judge_begin *judge_find_begin(const struct judge *judge, uint32_t channel,
+                                           uint32_t partition)
+{
+    const struct judge_begin wanted = {.channel = channel, .partition = partition};
+    return bsearch(&wanted, judge->begins, judge->begin_count, sizeof wanted, compare_begins);
+}
+
 int judge_order(struct judge *judge)
 {
     struct walk walk = {.judge = judge, .partition = JUDGE_NONE};
-    int status = 0;
+    int status = collect_opens(judge->history, &walk.opens);
     for (uint32_t i = 0; i < judge->stretch_count && status == 0; i++) {
         const struct judge_stretch *stretch = &judge->stretches[i];
         if (stretch->partition != walk.partition) {
@@ -295,6 +410,9 @@ int judge_order(struct judge *judge)
             status = judge_place(&walk, stretch->first_place + at);
         }
     }
+    if (status == 0)
+        status = keep_begins(judge, &walk.chains);
+    free(walk.opens.opens);
     free(walk.chains.slots);
     free(walk.keys.slots);
     return status;

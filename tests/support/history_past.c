@@ -19,6 +19,7 @@
 struct fact {
     uint64_t value;   /* an end, or an oldest offset */
     uint64_t time_ns; /* */
+    uint64_t process; /* the broker's at that time, by number; 0 where it does not matter */
 };
 
 struct facts {
@@ -35,10 +36,12 @@ static int add_fact(struct facts *facts, uint64_t value, uint64_t time_ns)
     return status;
 }
 
-/* Highest first. */
+/* By process, then highest first. */
 static int compare_facts(const void *left, const void *right)
 {
     const struct fact *a = left, *b = right;
+    if (a->process != b->process)
+        return a->process < b->process ? -1 : 1;
     return a->value > b->value ? -1 : a->value < b->value;
 }
 
@@ -50,15 +53,40 @@ static void sort_facts(struct facts *facts)
 
 /* ---- oldest offsets -------------------------------------------------------------------------- */
 
+/* The processes that began by the time. */
+static uint64_t process_at(const struct judge *judge, uint64_t time_ns)
+{
+    const struct history *history = judge->history;
+    uint64_t process = 0;
+    for (uint64_t i = 0; i < history->moment_count; i++) {
+        if (history->moments[i].time_ns > time_ns)
+            break;
+        process += history->moments[i].mark == HISTORY_RESTART;
+    }
+    return process;
+}
+
+static void number_processes(const struct judge *judge, struct facts *facts)
+{
+    for (uint64_t i = 0; judge->options->floor_per_process && i < facts->count; i++)
+        facts->facts[i].process = process_at(judge, facts->facts[i].time_ns);
+}
+
 /* Every oldest offset told, and every offset served, against what was told before. Both come by
- * falling value. */
+ * process and falling value. */
 static void compare_floors(struct judge *judge, const struct judge_partition *partition,
                            const struct facts *told, const struct facts *seen)
 {
     uint64_t earliest_ns = UINT64_MAX, next = 0, highest = 0;
     for (uint64_t i = 0; i < seen->count; i++) {
         const struct fact *now = &seen->facts[i];
-        for (; next < told->count && told->facts[next].value > now->value; next++) {
+        if (i > 0 && now->process != now[-1].process)
+            earliest_ns = UINT64_MAX;
+        while (next < told->count && told->facts[next].process < now->process)
+            next++;
+        for (; next < told->count && told->facts[next].process == now->process &&
+               told->facts[next].value > now->value;
+             next++) {
             if (told->facts[next].time_ns >= earliest_ns)
                 continue;
             earliest_ns = told->facts[next].time_ns;
@@ -111,6 +139,8 @@ static int judge_floors(struct judge *judge)
             status = add_fact(&seen, told[index].facts[i].value, told[index].facts[i].time_ns);
         if (status == 0)
             status = collect_floors(judge, index, &told[index], &seen);
+        number_processes(judge, &told[index]);
+        number_processes(judge, &seen);
         sort_facts(&told[index]);
         sort_facts(&seen);
         compare_floors(judge, partition, &told[index], &seen);

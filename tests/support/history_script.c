@@ -276,6 +276,10 @@ static bool statement(struct script *script)
         script->asked_ns = script->now_ns;
         return true;
     }
+    if (strcmp(verb, "repair") == 0) {
+        history_repaired(script->history, script->now_ns);
+        return true;
+    }
     if (strcmp(verb, "together") == 0) {
         script->now_ns -= 2 * SECOND_NS;
         return true;

@@ -11,17 +11,13 @@
  * any sequence.
  *
  *   send NAME [in PARTITION] [after SEQUENCE] [epoch PRODUCER-EPOCH] [hostile] [anywhere]
- *   call NAME                                    an operation without records
- *   ok NAME [at OFFSET] [in PARTITION] [index LOG-INDEX] [written] [memory] [dup]
- *   fail NAME | unknown NAME
- *   ask                                          the next read begins here
- *   read [in PARTITION] [from OFFSET] [floor OFFSET] [end OFFSET] [by READER] [at OFFSET NAME...]
- *                                                +2 among the names skips two offsets, -2 goes back
- *   crash | restart | stop | faults | heal
- *   floor OFFSET [in PARTITION]
- *   damage FIRST LAST [in PARTITION]
- *   wait SECONDS
- *   together                                     the statement behind it takes no time
+ *   call NAME [epoch PRODUCER-EPOCH]             an operation without records; with an epoch an
+ * open ok NAME [at OFFSET] [in PARTITION] [index LOG-INDEX] [written] [memory] [dup] fail NAME |
+ * unknown NAME ask                                          the next read begins here read [in
+ * PARTITION] [from OFFSET] [floor OFFSET] [end OFFSET] [by READER] [at OFFSET NAME...] +2 among the
+ * names skips two offsets, -2 goes back crash | restart | stop | faults | heal floor OFFSET [in
+ * PARTITION] damage FIRST LAST [in PARTITION] repair wait SECONDS together the statement behind it
+ * takes no time
  *
  * Partition, reader and client are 0 where they are not named; the client is the channel.
  */

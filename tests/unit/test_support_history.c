@@ -57,6 +57,17 @@ Test(history, is_empty_after_a_reset)
     history_deinit(&history);
 }
 
+/* A repair ends all damage that was told before it, once. */
+Test(history, ends_damage_at_its_repair)
+{
+    struct history history = told("damage 1 2; repair; damage 4 4 in 1; repair; damage 7 9");
+    cr_assert_eq(history.quarantine_count, 3);
+    cr_assert_eq(history.quarantines[0].until_ns, 2000000000u);
+    cr_assert_eq(history.quarantines[1].until_ns, 4000000000u);
+    cr_assert_eq(history.quarantines[2].until_ns, UINT64_MAX);
+    history_deinit(&history);
+}
+
 /* A level only rises, with the time of the answer that raised it; a repeated answer changes
  * nothing. */
 Test(history, raises_the_level_of_an_answer)

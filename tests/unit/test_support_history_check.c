@@ -17,6 +17,8 @@ struct story {
     const char *broken;       /* names of the violated properties, in the sequence of their enum */
     bool retention;           /* the oldest offset may rise */
     uint32_t quarantined_max; /* records that damage may excuse */
+    uint32_t kept_seconds;    /* retention keeps what is younger, 0 = it goes by other things */
+    bool per_process;         /* the oldest offset may fall at a restart */
 };
 
 static const struct story bad_stories[] = {
@@ -83,6 +85,19 @@ static const struct story bad_stories[] = {
     /* The same while the successor still has a batch under way. */
     {"send a1 epoch 1; ok a1 at 0; send a2 epoch 2; ok a2 at 1; send a3 epoch 2; send a4 epoch 1;"
      "ok a3 at 2; ok a4 at 3; read end 4 at 0 a1-4",
+     "P5"},
+    /* A channel is open elsewhere, as its new holder was told; the former one goes on, behind what
+     * it had sent itself; */
+    {"call a1 epoch 1; ok a1; send a1 epoch 1; ok a1 at 0; call a2 epoch 2; ok a2;"
+     "send a3 epoch 1; ok a3 at 1; read end 2 at 0 a1 a3",
+     "P5"},
+    /* or when of two later holders only the last was told so by then; */
+    {"call a2 epoch 2; call a3 epoch 3; ok a3; send a4 epoch 1; ok a4 at 0; ok a2;"
+     "read end 1 at 0 a4",
+     "P5"},
+    /* or while a third one has come already. */
+    {"call a1 epoch 2; ok a1; call a2 epoch 3; send a3 epoch 1; unknown a3; ok a2;"
+     "read end 1 at 0 a3",
      "P5"},
     /* A reader asks for an offset that is there and gets the one behind it. */
     {"send a1-3; ok a1-3 at 0; read end 3 at 0 a1-3; read from 1 end 3 at 2 a3", "P5"},
@@ -153,6 +168,20 @@ static const struct story bad_stories[] = {
     /* The oldest offset falls. */
     {"send a1-3; ok a1-3 at 0; read floor 2 end 3 at 2 a3; read floor 1 end 3 at 1 a2-3", "FLOOR",
      true},
+    /* It may fall at a restart only: not before one, */
+    {"send a1-3; ok a1-3 at 0; read floor 2 end 3 at 2 a3; read floor 1 end 3 at 1 a2-3; stop;"
+     "restart; read floor 1 end 3 at 1 a2-3",
+     "FLOOR", true, 0, 0, true},
+    /* and not behind it. */
+    {"send a1-3; ok a1-3 at 0; floor 2; crash; restart; read floor 1 end 3 at 1 a2-3; floor 2;"
+     "read floor 1 end 3 at 1 a2-3",
+     "FLOOR", true, 0, 0, true},
+    {"send a1-3; ok a1-3 at 0; read end 3 at 0 a1-3; crash; restart; floor 2;"
+     "read floor 1 end 3 at 1 a2-3",
+     "FLOOR", true, 0, 0, true},
+    /* It may not fall at a restart. */
+    {"send a1-3; ok a1-3 at 0; floor 2; crash; restart; read floor 1 end 3 at 1 a2-3", "FLOOR",
+     true},
     /* An offset is served that retention had removed. */
     {"send a1-2; ok a1-2 at 0; floor 1; read end 2 at 0 a1-2", "FLOOR", true},
     /* A reply serves what is older than the oldest offset that it names. */
@@ -161,6 +190,26 @@ static const struct story bad_stories[] = {
     {"send a1-2; ok a1-2 at 0; read floor 1 end 2 at 1 a2", "FLOOR"},
     /* The oldest offset lies behind the end. */
     {"send a1; ok a1 at 0; read floor 5 end 1", "FLOOR", true},
+    /* Retention removes what is younger than it keeps, whether its offset was told or not. */
+    {"wait 100; send a1; ok a1 at 0; send a2; ok a2 at 1; read floor 1 end 2 at 1 a2", "FLOOR",
+     true, 0, 20},
+    {"wait 100; send a1; ok a1; send a2; ok a2 at 1; read floor 1 end 2 at 1 a2", "FLOOR", true, 0,
+     20},
+    /* Nobody was told where a record stands; an earlier one of its chain is kept, a later one too.
+     */
+    {"send b1; ok b1 at 0; send a1; ok a1 at 1; send a2; ok a2; send a3; ok a3 at 2;"
+     "read floor 1 end 3 at 1 a1 a3",
+     "P1 DURABLE", true},
+    /* What was damaged has been repaired, and is not served. */
+    {"send a1-2; ok a1-2 at 0; damage 1 1; repair; read end 1 at 0 a1", "P1 DURABLE", false, 2},
+    {"send a1-2; ok a1-2; damage 0 1; repair; read end 0", "P1 DURABLE", false, 2},
+    /* It has been repaired, and a reader is led past it. */
+    {"send a1-3; ok a1-3 at 0; damage 0 1; repair; read from 0 end 3 at 2 a3;"
+     "read from 0 end 3 at 0 a1-3",
+     "P5", false, 3},
+    /* It is damaged once more. */
+    {"send a1-2; ok a1-2 at 0; damage 1 1; repair; damage 1 1; read end 2 at 0 a1-2", "QUARANTINE",
+     false, 2},
     /* A range that was reported as damaged is served. */
     {"send a1-2; ok a1-2 at 0; damage 1 1; read end 2 at 0 a1-2", "QUARANTINE", false, 2},
     /* Between two damaged ranges there is one offset that is not, and no reader gets it. */
@@ -243,6 +292,35 @@ static const struct story legal_stories[] = {
     {"send a1-2; ok a1-2 at 0; floor 1; together; ask; read floor 0 end 2 at 0 a1-2", "", true},
     /* damage, and a read. */
     {"send a1-2; ok a1-2 at 0; damage 1 1; together; ask; read end 2 at 0 a1-2", ""},
+    /* What is older than retention keeps goes, with its offset told or not. */
+    {"send a1; ok a1 at 0; send a2; ok a2; send a3; ok a3 at 2; wait 60; send b1; ok b1 at 3;"
+     "read floor 2 end 4 at 2 a3 b1",
+     "", true, 0, 20},
+    /* The oldest offset falls at a restart, twice, and rises again. */
+    {"send a1-3; ok a1-3 at 0; read floor 2 end 3 at 2 a3; crash; restart;"
+     "read floor 0 end 3 at 0 a1-3; floor 1; stop; restart; read floor 0 end 3 at 0 a1-3; floor 2;"
+     "read floor 2 end 3 at 2 a3",
+     "", true, 0, 0, true},
+    /* A record was read, and retention has removed it with the next one of its chain since. */
+    {"send a1; ok a1 at 0; read floor 0 end 1 at 0 a1; send a2; ok a2; send b1; ok b1 at 2;"
+     "read floor 2 end 3 at 2 b1",
+     "", true},
+    /* A channel is opened anew while a batch of its former holder is under way, which is appended.
+     */
+    {"call a1 epoch 1; ok a1; send a1 epoch 1; call a2 epoch 2; ok a2; send a2 epoch 2; ok a1 at 0;"
+     "ok a2 at 1; read end 2 at 0 a1-2",
+     ""},
+    /* Of an open that nobody answered it is not known whether it fenced anybody. */
+    {"call a2 epoch 2; unknown a2; send a1 epoch 1; ok a1 at 0; read end 1 at 0 a1", ""},
+    /* Another channel is opened anew. */
+    {"call b2 epoch 2; ok b2; send a1 epoch 1; ok a1 at 0; read end 1 at 0 a1", ""},
+    /* A damaged range is repaired, and served. */
+    {"send a1-2; ok a1-2 at 0; damage 1 1; read end 2 at 0 a1; repair; read end 2 at 0 a1-2", "",
+     false, 0},
+    /* A reader goes on behind it, and later it is repaired. */
+    {"send a1-3 after 0; ok a1-3 at 0; damage 0 1; read from 0 end 3 at 2 a3; repair;"
+     "read from 0 end 3 at 0 a1-3",
+     "", false, 0},
     /* Operations of two clients that run at the same time end in the other sequence. */
     {"send a1; send b1; ok b1 at 1 index 7; ok a1 at 0 index 7; read end 2 at 0 a1 b1", ""},
     /* A channel numbers anew: what was unknown may be missing or not, its numbers come again. */
@@ -296,7 +374,9 @@ static void judge(const struct story *story, struct history_report *ret_report)
     history_init(&history);
     history_options_init(&options);
     options.retention = story->retention;
+    options.floor_per_process = story->per_process;
     options.quarantine_record_max = story->quarantined_max;
+    options.retention_ns = story->kept_seconds * 1000000000ull;
     const char *rest = history_script(&history, story->script);
     cr_assert_null(rest, "not understood: %s", rest);
     cr_assert_geq(history_check(&history, &options, ret_report), 0);
