@@ -80,8 +80,8 @@ static size_t expand(const uint8_t *data, size_t bytes)
 /* The file has this content. */
 static void put_file(const char *text, size_t bytes)
 {
-    XD_ASSERT(ftruncate(scratch.fd, 0) == 0);
     XD_ASSERT(pwrite(scratch.fd, text, bytes, 0) == (ssize_t)bytes);
+    XD_ASSERT(ftruncate(scratch.fd, (off_t)bytes) == 0); /* behind it: the page is kept */
 }
 
 /* A refusal is one line of plain text. */

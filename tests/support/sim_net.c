@@ -198,8 +198,10 @@ static void accept_one(struct sim *sim, struct sim_listener *listener, struct si
     int32_t injected;
 
     if (faults_inject(&sim->faults, SIM_OP_ACCEPT, NULL, &injected)) {
+        /* An error ends a multishot accept, but for the one that the env itself makes. */
+        listener->armed = injected == -EMFILE;
         conn_abandon(sim, conn, true);
-        net_event(sim, ENV_OP_ACCEPT, listener->token, injected, true);
+        net_event(sim, ENV_OP_ACCEPT, listener->token, injected, listener->armed);
         return;
     }
     while (handle < net->handle_max && net->handles[handle] != NULL)
@@ -275,6 +277,8 @@ void env_sim_net_close(struct env *env, env_conn handle, uint64_t token)
     XD_ASSERT(!conn->closing);
     conn->closing = true;
     conn->close_token = token;
+    conn->close_result = 0;
+    (void)faults_inject(&sim->faults, SIM_OP_CLOSE, NULL, &conn->close_result); /* 0 else */
     conn_task(sim, conn, SIM_TASK_CLOSE, sim_draw(&sim->net.prng, &sim->options.turn));
 }
 
@@ -283,7 +287,7 @@ static void close_due(struct sim *sim, struct sim_conn *conn)
     const struct sim_pipe *from = &conn->pipes[SIM_TO_BROKER];
 
     conn_cancel(sim, conn);
-    net_event(sim, ENV_OP_CLOSE, conn->close_token, 0, false);
+    net_event(sim, ENV_OP_CLOSE, conn->close_token, conn->close_result, false);
     conn_detach(&sim->net, conn);
     /* As close(2): bytes that nobody read turn the end into a reset. */
     if (from->reset_arrived || conn->pipes[SIM_TO_CLIENT].end_put)

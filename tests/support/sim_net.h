@@ -24,8 +24,14 @@
 #define SIM_LISTENERS_MAX 16u
 #define SIM_BUFFERS_MAX 4096u
 
-#ifdef __SANITIZE_ADDRESS__
+#ifndef __has_feature
+#define __has_feature(feature) 0 /* a question that only clang answers */
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
+#define SIM_POISONS 1
+#else
+#define SIM_POISONS 0
 #endif
 
 struct sim;
@@ -69,6 +75,7 @@ struct sim_conn {
     uint64_t recv_token;
     uint64_t send_token;
     uint64_t close_token;
+    int32_t close_result;       /* that its event will tell */
     const struct iovec *pieces; /* of the send; the caller's */
     uint32_t piece_count;
     uint32_t piece_index; /* first piece not sent whole */
@@ -159,7 +166,7 @@ void pipe_due(struct sim *sim, struct sim_task *task);
 /* Memory of a buffer that the process must not, or may, touch; for AddressSanitizer. */
 static inline void buffer_poison(void *data, size_t bytes)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if SIM_POISONS
     ASAN_POISON_MEMORY_REGION(data, bytes);
 #else
     (void)data;
@@ -168,7 +175,7 @@ static inline void buffer_poison(void *data, size_t bytes)
 }
 static inline void buffer_unpoison(void *data, size_t bytes)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if SIM_POISONS
     ASAN_UNPOISON_MEMORY_REGION(data, bytes);
 #else
     (void)data;
