@@ -2,7 +2,7 @@
  *
  * Enumerates the disk states that crashes leave and recovers each:
  *
- *   crash_images [--seed N] [--images N] [--per-trace N] [--workload NAME]
+ *   crash_images [--seed N] [--images N] [--per-trace N] [--workload NAME] [--ring]
  *   crash_images --image workload:seed:point:choice [--trace]
  *
  * Traces of all workloads are made from seeds N, N + 1, ... until so many distinct images have been
@@ -10,8 +10,14 @@
  * state of each trace. The first bad image ends the run and is named; --image judges it alone,
  * --trace tells how it came about. A run of TAME_IMAGES or more in which something never came up
  * fails too.
+ *
+ * --ring traces the logs on io_uring and a folder of the real disk instead of the simulator. What
+ * the kernel did once cannot be made again, so a bad image of the ring is told at once, and left in
+ * RING_LEFT. Exit: 0 nothing found, 1 found something, 2 wrong usage, 77 no ring here.
  */
 #include "tests/crash/crash_court.h"
+#include "tests/crash/crash_kernel.h"
+#include "tests/crash/crash_ring.h"
 #include "tests/crash/crash_shard.h"
 #include "tests/crash/crash_walk.h"
 #include "tests/crash/crash_work.h"
@@ -28,6 +34,8 @@
 
 #define TAME_IMAGES 2000u
 #define KINDS_MAX 32u
+#define EXIT_SKIPPED 77
+#define RING_LEFT "crash-ring-left"
 #define SHARD_SHARE 3u /* a shard's image costs about so many of a log's */
 
 struct arguments {
@@ -37,6 +45,7 @@ struct arguments {
     const char *workload; /* NULL = all */
     const char *image;    /* NULL = many */
     bool trace;
+    bool ring; /* trace on io_uring */
 };
 
 struct program {
@@ -44,22 +53,28 @@ struct program {
     struct crash_work work;
     struct crash_shard shard;
     struct crash_walk walk;
+    struct crash_ring ring;
+    struct crash_kernel kernel;    /* over all traces of the ring */
+    bool on_ring;                  /* traces are made there */
     uint64_t images_of[KINDS_MAX]; /* distinct ones by workload */
     uint64_t traces;               /* made */
 };
 
 /* What is being judged, for the last words of an abort. */
-static const char *abort_id;
+static const struct program *aborted;
 
+/* An assertion of the code under test calls this, so it may do more than other handlers. */
 static void on_abort(int number)
 {
     static const char text[] = "crash_images: aborted in --image ";
 
     (void)number;
-    if (write(STDERR_FILENO, text, sizeof(text) - 1) > 0 && abort_id != NULL)
-        (void)!write(STDERR_FILENO, abort_id, strlen(abort_id));
-    (void)!write(STDERR_FILENO, "\n", 1);
     (void)signal(SIGABRT, SIG_DFL);
+    if (write(STDERR_FILENO, text, sizeof(text) - 1) > 0)
+        (void)!write(STDERR_FILENO, aborted->walk.id, strlen(aborted->walk.id));
+    (void)!write(STDERR_FILENO, "\n", 1);
+    if (aborted->on_ring && aborted->walk.image.pages != NULL)
+        (void)crash_ring_leave(&aborted->walk.image, RING_LEFT); /* as far as it comes */
     abort();
 }
 
@@ -81,19 +96,21 @@ static bool parse(int argc, char **argv, struct arguments *ret)
             ret->image = argv[++i];
         else if (strcmp(argv[i], "--trace") == 0)
             ret->trace = true;
+        else if (strcmp(argv[i], "--ring") == 0)
+            ret->ring = true;
         else
             return false;
     }
     if (ret->per_trace == 0)
         ret->per_trace = UINT64_MAX;
-    return true;
+    return !ret->ring || ret->image == NULL;
 }
 
 /* ---- workloads: those of the log, and one of the whole shard --------------------------------- */
 
-static uint32_t kind_count(void)
+static uint32_t kind_count(const struct program *program)
 {
-    return crash_work_count() + 1;
+    return crash_work_count() + (program->on_ring ? 0 : 1);
 }
 
 static bool is_shard(uint32_t kind)
@@ -146,6 +163,15 @@ static bool trace_log(struct program *program, uint32_t kind, uint64_t seed,
                 kind_name(kind), seed, work->failure);
         return false;
     }
+    if (program->on_ring) {
+        crash_kernel_count(&program->kernel, &work->trace);
+        if (!crash_kernel_check(&program->kernel, &program->ring, &work->trace, &work->start,
+                                &program->walk.image)) {
+            fprintf(stderr, "crash_images: workload %s, seed %" PRIu64 ": %s\n", kind_name(kind),
+                    seed, program->ring.why);
+            return false;
+        }
+    }
     whole = work->line;
     whole.ids = work->begin.ids;
     whole.count = work->begin.count;
@@ -197,9 +223,21 @@ static bool report(const struct program *program, uint32_t kind, bool good)
     const char *failure = is_shard(kind) ? program->shard.failure : program->court.failure;
 
     if (!good)
-        fprintf(stderr, "crash_images: --image %s: %s: %s (image %" PRIu64 ")\n", program->walk.id,
-                rule, failure, image_count(program));
+        fprintf(stderr, "crash_images: %s %s: %s: %s (image %" PRIu64 ")\n",
+                program->on_ring ? "ring" : "--image", program->walk.id, rule, failure,
+                image_count(program));
     return good;
+}
+
+/* The newest state once more: told, and left on the disk. */
+static void leave(struct program *program, const struct crash_path *path,
+                  const struct crash_judge *judge, uint32_t point, uint32_t choice)
+{
+    program->walk.out = stderr;
+    program->walk.left = RING_LEFT;
+    (void)crash_walk_one(&program->walk, path, judge, point, choice); /* its verdict is known */
+    program->walk.left = NULL;
+    program->walk.out = NULL;
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
@@ -215,7 +253,10 @@ static bool run_trace(struct program *program, uint32_t kind, uint64_t seed, uin
         return false;
     good = crash_walk_all(&program->walk, &path, &judge, budget);
     program->images_of[kind] += image_count(program) - before;
-    return report(program, kind, good);
+    (void)report(program, kind, good);
+    if (!good && program->on_ring)
+        leave(program, &path, &judge, program->walk.point, program->walk.choice);
+    return good;
 }
 
 static bool run_one(struct program *program, const struct arguments *arguments)
@@ -232,9 +273,9 @@ static bool run_one(struct program *program, const struct arguments *arguments)
         fprintf(stderr, "crash_images: an image is named workload:seed:point:choice\n");
         return false;
     }
-    while (kind < kind_count() && strcmp(kind_name(kind), name) != 0)
+    while (kind < kind_count(program) && strcmp(kind_name(kind), name) != 0)
         kind++;
-    if (kind == kind_count() || !trace_make(program, kind, seed, &path, &judge))
+    if (kind == kind_count(program) || !trace_make(program, kind, seed, &path, &judge))
         return false;
     if (point > path.trace->row_count) {
         fprintf(stderr, "crash_images: the trace has %u rows\n", path.trace->row_count);
@@ -273,7 +314,7 @@ static bool run_many(struct program *program, const struct arguments *arguments)
     bool known = false;
 
     for (uint64_t seed = arguments->seed; image_count(program) < arguments->images; seed++) {
-        for (uint32_t kind = 0; kind < kind_count(); kind++) {
+        for (uint32_t kind = 0; kind < kind_count(program); kind++) {
             if (arguments->workload != NULL && strcmp(arguments->workload, kind_name(kind)) != 0)
                 continue;
             known = true;
@@ -303,7 +344,10 @@ static bool totals(const struct program *program)
 {
     const struct crash_court *court = &program->court;
     const struct crash_work *work = &program->work;
-    bool good = came_up("images", image_count(program));
+    bool good;
+
+    printf("source=%s ", program->on_ring ? "ring" : "simulator");
+    good = came_up("images", image_count(program));
 
     good &= came_up("traces", program->traces);
     good &= came_up("points", program->walk.points);
@@ -317,15 +361,23 @@ static bool totals(const struct program *program)
     good &= came_up("slots_damaged", court->slots_damaged);
     for (uint32_t i = 0; i < CRASH_CLASS_COUNT; i++)
         good &= came_up(crash_class_name((enum crash_class)i), program->walk.classes[i]);
-    good &= came_up("shard_duplicates", program->shard.duplicates);
-    good &= came_up("shard_taken_again", program->shard.taken);
+    if (program->on_ring) {
+        good &= came_up("ring_checked", program->kernel.checked);
+        good &= came_up("ring_durable_writes", program->kernel.durable_writes);
+        good &= came_up("ring_syncs", program->kernel.syncs);
+        good &= came_up("ring_overlaps", program->kernel.overlaps);
+        printf("ring_overtakings=%" PRIu64 " ", program->kernel.overtakings);
+    } else {
+        good &= came_up("shard_duplicates", program->shard.duplicates);
+        good &= came_up("shard_taken_again", program->shard.taken);
+    }
     good &= came_up("traced_starts", work->starts);
     good &= came_up("traced_rolls", work->rolls);
     good &= came_up("traced_drops", work->drops);
     good &= came_up("traced_checkpoints", work->checkpoints);
     good &= came_up("traced_fences", work->fences);
     good &= came_up("traced_cuts", work->cuts);
-    for (uint32_t kind = 0; kind < kind_count(); kind++) {
+    for (uint32_t kind = 0; kind < kind_count(program); kind++) {
         printf("%s=%" PRIu64 " ", kind_name(kind), program->images_of[kind]);
         if (program->images_of[kind] * 200 >= image_count(program))
             continue;
@@ -336,35 +388,52 @@ static bool totals(const struct program *program)
     return good;
 }
 
+/* Everything that the arguments ask for. */
+static bool run(struct program *program, const struct arguments *arguments)
+{
+    if (arguments->image != NULL)
+        return run_one(program, arguments);
+    if (!run_many(program, arguments))
+        return false;
+    return arguments->images < TAME_IMAGES || arguments->workload != NULL || totals(program);
+}
+
+/* Whether there is a ring to be had where one is asked for. */
+static bool ring_ready(struct program *program, const struct arguments *arguments)
+{
+    crash_ring_init(&program->ring);
+    program->on_ring = arguments->ring;
+    if (!arguments->ring || crash_ring_check(&program->ring) == 0)
+        return true;
+    printf("io_uring with O_DIRECT is not available: %s\n", program->ring.why);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
     struct program *program;
-    bool good;
+    int result = EXIT_SKIPPED;
 
     if (!parse(argc, argv, &arguments)) {
         fprintf(stderr, "usage: crash_images [--seed N] [--images N] [--per-trace N] "
-                        "[--workload NAME] [--image ID] [--trace]\n");
+                        "[--workload NAME] [--ring | --image ID [--trace]]\n");
         return 2;
     }
     program = calloc(1, sizeof(*program));
-    XD_ASSERT(program != NULL && kind_count() <= KINDS_MAX);
-    abort_id = program->walk.id;
+    XD_ASSERT(program != NULL && kind_count(program) <= KINDS_MAX);
+    aborted = program;
     (void)signal(SIGABRT, on_abort);
     crash_court_init(&program->court);
-    crash_work_init(&program->work, &program->court);
+    crash_work_init(&program->work, &program->court, arguments.ring ? &program->ring : NULL);
     crash_shard_init(&program->shard);
-    if (arguments.image != NULL) {
-        good = run_one(program, &arguments);
-    } else {
-        good = run_many(program, &arguments);
-        if (good && arguments.images >= TAME_IMAGES && arguments.workload == NULL)
-            good = totals(program);
-    }
+    if (ring_ready(program, &arguments))
+        result = run(program, &arguments) ? 0 : 1;
+    crash_ring_deinit(&program->ring);
     crash_walk_deinit(&program->walk);
     crash_shard_deinit(&program->shard);
     crash_work_deinit(&program->work);
     crash_court_deinit(&program->court);
     free(program);
-    return good ? 0 : 1;
+    return result;
 }

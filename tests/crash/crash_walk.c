@@ -6,6 +6,7 @@
 #include "tests/crash/crash_walk.h"
 
 #include "broker/base/prng.h"
+#include "tests/crash/crash_ring.h"
 #include "wire/xassert.h"
 
 #include <inttypes.h>
@@ -80,8 +81,10 @@ static bool walk_state(struct crash_walk *walk, uint32_t choice)
     uint32_t classes = crash_choice_make(&walk->disk, walk->path.seed, choice, &walk->plan);
     uint64_t hash;
 
+    walk->point = walk->disk.next_row;
+    walk->choice = choice;
     (void)snprintf(walk->id, sizeof(walk->id), "%s:%" PRIu64 ":%u:%u", walk->path.name,
-                   walk->path.seed, walk->disk.next_row, choice);
+                   walk->path.seed, walk->point, choice);
     hash = crash_disk_image(&walk->disk, &walk->plan, &walk->image);
     walk->states++;
     for (uint32_t i = 0; i < CRASH_CLASS_COUNT; i++)
@@ -217,6 +220,8 @@ bool crash_walk_one(struct crash_walk *walk, const struct crash_path *path,
         tell_plan(walk);
     }
     good = walk_state(walk, choice);
+    if (walk->left != NULL && crash_ring_leave(&walk->image, walk->left) == 0)
+        fprintf(walk->out, "the image lies in %s\n", walk->left);
     walk_end(walk);
     return good;
 }

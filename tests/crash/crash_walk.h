@@ -53,7 +53,10 @@ struct crash_walk {
     uint64_t classes[CRASH_CLASS_COUNT]; /* of them */
     uint64_t points;                     /* visited so far, by all walks */
     char id[CRASH_ID_BYTES];             /* of the newest state */
+    uint32_t point;                      /* likewise */
+    uint32_t choice;                     /* likewise */
     FILE *out;                           /* crash_walk_one tells the state here; NULL = nowhere */
+    const char *left;                    /* and leaves it in this folder; NULL = nowhere */
 };
 
 /* Walks, making about `budget` images that are new to the judge; UINT64_MAX = everything there is.

@@ -17,7 +17,7 @@
 #define TRACE_BYTES_MAX (256ull << 20)
 #define MIB (1u << 20)
 
-/* ---- parts of scripts ------------------------------------------------------------------------ */
+/* ---- draws ----------------------------------------------------------------------------------- */
 
 static uint64_t draw(struct crash_work *work, uint64_t from, uint64_t to)
 {
@@ -33,12 +33,14 @@ static bool chance(struct crash_work *work, uint32_t in_100)
 static bool stuck(struct crash_work *work, const char *where)
 {
     if (work->failure[0] == '\0')
-        (void)snprintf(work->failure, sizeof(work->failure), "%s: %.400s %.400s", where,
+        (void)snprintf(work->failure, sizeof(work->failure), "%.200s: %.400s %.400s", where,
                        work->log.failure, work->log.why);
     return false;
 }
 
-static struct env *process_start(struct crash_work *work)
+/* ---- processes and their disk ---------------------------------------------------------------- */
+
+static struct env *sim_start(struct crash_work *work)
 {
     struct env_sim_options options;
 
@@ -50,11 +52,56 @@ static struct env *process_start(struct crash_work *work)
     return env_sim_process(work->sim, &options);
 }
 
+/* NULL when the ring gives none. */
+static struct env *process_start(struct crash_work *work)
+{
+    if (work->ring == NULL)
+        return sim_start(work);
+    if (crash_ring_start(work->ring) < 0)
+        (void)stuck(work, work->ring->why);
+    return work->ring->env;
+}
+
+/* The process is gone. What it has started reaches the device, or, if so said and where the disk
+ * can be told to, only what was flushed does. */
+static void process_end(struct crash_work *work, enum sim_crash_menu menu)
+{
+    crash_log_forget(&work->log);
+    if (work->ring != NULL)
+        crash_ring_stop(work->ring);
+    else
+        (void)sim_crash(work->sim, menu);
+}
+
+/* The disk without a process. */
+static bool disk_take(struct crash_work *work)
+{
+    if (work->ring == NULL)
+        sim_snapshot_take(&work->start, work->sim);
+    else if (crash_ring_take(work->ring, &work->start) < 0)
+        return stuck(work, work->ring->why);
+    return true;
+}
+
+static bool disk_put(struct crash_work *work, const struct sim_snapshot *image)
+{
+    if (work->ring == NULL)
+        sim_snapshot_put(image, work->sim);
+    else if (crash_ring_put(work->ring, image) < 0)
+        return stuck(work, work->ring->why);
+    return true;
+}
+
+/* ---- parts of scripts ------------------------------------------------------------------------ */
+
 /* A log whose every operation is traced. */
 static bool traced_start(struct crash_work *work)
 {
-    struct env *env = env_trace_process(&work->trace, process_start(work));
+    struct env *env = process_start(work);
 
+    if (env == NULL)
+        return false;
+    env = env_trace_process(&work->trace, env);
     work->log.trace = &work->trace;
     work->starts++;
     if (crash_log_open(&work->log, env) < 0)
@@ -78,8 +125,7 @@ static void note_news(struct crash_work *work)
 static void kill_process(struct crash_work *work)
 {
     note_news(work);
-    crash_log_forget(&work->log);
-    (void)sim_crash(work->sim, SIM_CRASH_KEEP_ALL);
+    process_end(work, SIM_CRASH_KEEP_ALL);
 }
 
 /* Appends and turns for a while. */
@@ -115,31 +161,32 @@ static bool rest(struct crash_work *work, uint64_t ns)
 static bool earlier_life(struct crash_work *work, uint64_t bytes, uint32_t batch_bytes)
 {
     uint64_t every = work->log.options.checkpoint_every_bytes;
+    struct env *env;
 
     work->log.trace = NULL;
     work->log.options.checkpoint_every_bytes = 256u << 10;
-    if (crash_log_open(&work->log, process_start(work)) < 0)
+    env = process_start(work);
+    if (env == NULL || crash_log_open(&work->log, env) < 0)
         return stuck(work, "earlier life");
     for (uint64_t done = 0; done < bytes; done += batch_bytes)
         if (!crash_log_feed(&work->log, &work->prng, batch_bytes))
             return stuck(work, "earlier life: append");
     if (!crash_log_settle(&work->log) || !rest(work, 50000000) || !crash_log_stop(&work->log))
         return stuck(work, "earlier life: end");
-    crash_log_forget(&work->log);
-    (void)sim_crash(work->sim, SIM_CRASH_KEEP_NONE);
+    process_end(work, SIM_CRASH_KEEP_NONE);
     work->log.options.checkpoint_every_bytes = every;
     return true;
 }
 
 /* The trace starts from the disk as it is. */
-static void trace_begin(struct crash_work *work)
+static bool trace_begin(struct crash_work *work)
 {
     sim_rates(work->sim)->write_short = work->write_short;
-    sim_snapshot_take(&work->start, work->sim);
     crash_line_deinit(&work->begin);
     crash_line_copy(&work->begin, &work->line);
     env_trace_deinit(&work->trace);
     env_trace_init(&work->trace, TRACE_BYTES_MAX);
+    return disk_take(work);
 }
 
 /* ---- scripts --------------------------------------------------------------------------------- */
@@ -148,22 +195,19 @@ static bool run_append(struct crash_work *work)
 {
     if (!earlier_life(work, draw(work, 0, 2 * MIB), 150000))
         return false;
-    trace_begin(work);
-    return traced_start(work) && produce(work, 60, 40000);
+    return trace_begin(work) && traced_start(work) && produce(work, 60, 40000);
 }
 
 static bool run_create(struct crash_work *work)
 {
-    trace_begin(work);
-    return traced_start(work) && produce(work, 8, 10000);
+    return trace_begin(work) && traced_start(work) && produce(work, 8, 10000);
 }
 
 static bool run_roll(struct crash_work *work)
 {
     if (!earlier_life(work, 3 * MIB + draw(work, 0, MIB / 2), 200000))
         return false;
-    trace_begin(work);
-    return traced_start(work) && produce(work, 50, 300000);
+    return trace_begin(work) && traced_start(work) && produce(work, 50, 300000);
 }
 
 static bool run_checkpoint(struct crash_work *work)
@@ -171,8 +215,7 @@ static bool run_checkpoint(struct crash_work *work)
     work->log.options.checkpoint_every_bytes = draw(work, 20000, 120000);
     if (!earlier_life(work, draw(work, 0, 3 * MIB), 200000))
         return false;
-    trace_begin(work);
-    return traced_start(work) && produce(work, 60, 30000);
+    return trace_begin(work) && traced_start(work) && produce(work, 60, 30000);
 }
 
 /* Rolls that drop the oldest segment, whose file is used again. */
@@ -182,15 +225,13 @@ static bool run_retain(struct crash_work *work)
     work->log.options.checkpoint_every_bytes = draw(work, 200000, MIB);
     if (!earlier_life(work, 21ull * MIB + draw(work, 0, 3 * MIB), 500000))
         return false;
-    trace_begin(work);
-    return traced_start(work) && produce(work, 60, 900000);
+    return trace_begin(work) && traced_start(work) && produce(work, 60, 900000);
 }
 
 static bool run_stop(struct crash_work *work)
 {
-    if (!earlier_life(work, draw(work, 0, 3 * MIB), 200000))
+    if (!earlier_life(work, draw(work, 0, 3 * MIB), 200000) || !trace_begin(work))
         return false;
-    trace_begin(work);
     for (uint32_t i = 0; i < 3; i++) {
         if (!traced_start(work) || !produce(work, (uint32_t)draw(work, 1, 6), 20000))
             return false;
@@ -215,9 +256,8 @@ static bool run_kill(struct crash_work *work)
         work->log.options.retention_bytes = 4ull * SEGMENT_BYTES_MIN;
         bytes += 19ull * MIB;
     }
-    if (!earlier_life(work, bytes, bytes > 4 * MIB ? 500000 : 200000))
+    if (!earlier_life(work, bytes, bytes > 4 * MIB ? 500000 : 200000) || !trace_begin(work))
         return false;
-    trace_begin(work);
     for (uint32_t i = 0; i < 3; i++) {
         if (!traced_start(work) || !produce(work, (uint32_t)draw(work, 1, 15),
                                             work->log.options.retention_bytes ? 900000 : 60000))
@@ -230,9 +270,8 @@ static bool run_kill(struct crash_work *work)
 /* An operation fails, the log is fenced, and its owner starts it again. */
 static bool run_fence(struct crash_work *work)
 {
-    if (!earlier_life(work, draw(work, 0, 4 * MIB), 200000))
+    if (!earlier_life(work, draw(work, 0, 4 * MIB), 200000) || !trace_begin(work))
         return false;
-    trace_begin(work);
     for (uint32_t i = 0; i < 3; i++) {
         if (!traced_start(work))
             return false;
@@ -264,8 +303,8 @@ static void crash_somewhere(struct crash_work *work, struct crash_disk *disk,
     crash_disk_deinit(disk);
 }
 
-/* Puts crashes of what has been traced on the disk until an untraced recovery cuts a tail there;
- * puts that crash there once more. */
+/* Puts crashes of what has been traced on a simulated disk until an untraced recovery cuts a tail
+ * there; puts that crash on the disk of the workload. */
 static bool crash_with_tail(struct crash_work *work)
 {
     struct crash_disk *disk = malloc(sizeof(*disk));
@@ -282,7 +321,7 @@ static bool crash_with_tail(struct crash_work *work)
         sim_snapshot_put(&image, work->sim);
         work->log.trace = NULL;
         work->log.floor = 0;
-        if (crash_log_open(&work->log, process_start(work)) < 0)
+        if (crash_log_open(&work->log, sim_start(work)) < 0)
             break;
         found = work->log.news[LOG_NEWS_TAIL_CUT] > 0;
         crash_log_forget(&work->log);
@@ -290,13 +329,14 @@ static bool crash_with_tail(struct crash_work *work)
         if (!found)
             work->line.count = count;
     }
-    if (found)
-        sim_snapshot_put(&image, work->sim);
+    if (!found)
+        (void)stuck(work, "no crash leaves a tail to cut");
+    found = found && disk_put(work, &image);
     sim_snapshot_clear(&image);
     sim_snapshot_deinit(&image);
     free(disk);
     free(plan);
-    return found || stuck(work, "no crash leaves a tail to cut");
+    return found;
 }
 
 /* Recovery of a crash image, which cuts a tail, is what is traced. */
@@ -304,16 +344,13 @@ static bool run_recovery(struct crash_work *work)
 {
     uint64_t bytes = draw(work, 0, 1) == 0 ? 3 * MIB + 700000 : draw(work, 0, 2 * MIB);
 
-    if (!earlier_life(work, bytes, 150000))
+    if (!earlier_life(work, bytes, 150000) || !trace_begin(work))
         return false;
-    trace_begin(work);
     if (!traced_start(work) || !produce(work, 15, 60000))
         return false;
-    crash_log_forget(&work->log);
-    (void)sim_crash(work->sim, SIM_CRASH_KEEP_NONE);
-    if (!crash_with_tail(work))
+    process_end(work, SIM_CRASH_KEEP_NONE);
+    if (!crash_with_tail(work) || !trace_begin(work))
         return false;
-    trace_begin(work);
     return traced_start(work) && produce(work, 6, 20000);
 }
 
@@ -360,13 +397,14 @@ static void world_draw(struct crash_work *work, uint32_t kind, uint64_t seed)
     world.rates.buggify_fires = 3000;
     sim_reset(work->sim, &world);
     crash_log_options(options);
-    options->sync = chance(work, 50) ? LOG_SYNC_DSYNC : LOG_SYNC_FDATASYNC;
+    options->sync =
+        chance(work, work->ring != NULL ? 80 : 50) ? LOG_SYNC_DSYNC : LOG_SYNC_FDATASYNC;
     options->writes_inflight_max = (uint32_t)draw(work, 1, 12);
     options->write_group_bytes = (uint32_t)draw(work, 4096, 200000);
     options->segments_ready_min = (uint32_t)draw(work, 1, kind == 2 ? 2 : 1);
 }
 
-void crash_work_init(struct crash_work *work, struct crash_court *court)
+void crash_work_init(struct crash_work *work, struct crash_court *court, struct crash_ring *ring)
 {
     struct sim_options world;
 
@@ -374,6 +412,7 @@ void crash_work_init(struct crash_work *work, struct crash_court *court)
     sim_options_init(&world, 1);
     work->sim = sim_open(&world);
     work->court = court;
+    work->ring = ring;
     crash_log_init(&work->log, &work->line);
     env_trace_init(&work->trace, TRACE_BYTES_MAX);
     sim_snapshot_init(&work->start, court->sim);
@@ -401,12 +440,13 @@ bool crash_work_run(struct crash_work *work, uint32_t kind, uint64_t seed)
     crash_line_deinit(&work->line);
     work->log.floor = 0;
     world_draw(work, kind, seed);
+    if (work->ring != NULL)
+        crash_ring_clear(work->ring);
     good = works[kind].run(work);
     if (!good && work->log.log != NULL && work->log.failure[0] == '\0' && work->log.why[0] == '\0')
         good = log_fenced(work->log.log) != 0; /* short writes in a row: the trace ends here */
     note_news(work);
-    crash_log_forget(&work->log);
-    (void)sim_crash(work->sim, SIM_CRASH_KEEP_NONE);
+    process_end(work, SIM_CRASH_KEEP_NONE);
     if (good && work->trace.full)
         good = stuck(work, "the trace is full");
     return good;

@@ -3,6 +3,9 @@
  * Workloads: what a log does while its disk is traced. Each starts from a disk at rest that an
  * earlier, untraced life of the log has left, and draws everything else from its seed.
  *
+ * Processes run in the simulator, where a seed gives the same trace again, or on a ring, where the
+ * kernel decides which operation ends when.
+ *
  * A workload must run without a failure; only crashes of it are judged.
  */
 #ifndef CROSSDOCK_TESTS_CRASH_CRASH_WORK_H
@@ -10,6 +13,7 @@
 
 #include "tests/crash/crash_court.h"
 #include "tests/crash/crash_log.h"
+#include "tests/crash/crash_ring.h"
 #include "tests/support/env_trace.h"
 #include "tests/support/sim_snapshot.h"
 
@@ -19,7 +23,8 @@
 #define CRASH_TRACES_MAX 8u
 
 struct crash_work {
-    struct sim *sim;           /* world of the traced processes */
+    struct crash_ring *ring;   /* that the processes run on, NULL = the simulator; borrowed */
+    struct sim *sim;           /* world of the traced processes, if they are simulated */
     struct crash_court *court; /* its pool holds `start`; also finds a crash image to recover */
     struct crash_log log;      /* of the running process */
     struct crash_line line;    /* what it appends */
@@ -44,7 +49,8 @@ const char *crash_work_name(uint32_t kind);
 /* Traces made per seed of the program, at most CRASH_TRACES_MAX. */
 uint32_t crash_work_traces(uint32_t kind);
 
-void crash_work_init(struct crash_work *work, struct crash_court *court);
+/* `ring` is NULL for the simulator. */
+void crash_work_init(struct crash_work *work, struct crash_court *court, struct crash_ring *ring);
 void crash_work_deinit(struct crash_work *work);
 /* Runs workload `kind`; trace, start, begin and log.options are for reading then. */
 bool crash_work_run(struct crash_work *work, uint32_t kind, uint64_t seed);

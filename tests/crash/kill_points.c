@@ -14,25 +14,25 @@
  * Failure path: a violation, a refused start, a point that is not reached in time, or a daemon that
  * ends in another way ends the run with the kill's number, point and hit; --point NAME:HIT runs
  * that one alone. Contents and choices come from the seed, times from the machine, so a seed gives
- * a similar run. A run without a duplicate or a tail cut fails as too tame. Exit:
- * 0 nothing found, 1 found something, 2 wrong usage.
+ * a similar run. A run without a duplicate or a tail cut fails as too tame. Without --dir it works
+ * in a folder of its own below the working folder, of which nothing stays. Exit: 0 nothing found,
+ * 1 found something, 2 wrong usage.
  */
-#include "tests/crash/kill_point.h"
+#include "tests/crash/kill_daemon.h"
 #include "tests/crash/kill_tail.h"
-#include "tests/crash/power_broker.h"
 #include "tests/crash/power_load.h"
 #include "tests/support/arguments.h"
 #include "tests/support/history_check.h"
 #include "wire/xassert.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #define KILLS_MAX 1000000u
 #define START_MS 20000u
@@ -44,8 +44,6 @@
 #define JUDGE_EVERY 24u        /* kills */
 #define JUDGE_BYTES (8u << 20) /* or payload; far below what is kept */
 #define TAME_KILLS 100u        /* fewer kills may show nothing */
-#define LOCK_WAITS 200u        /* of LOCK_WAIT_US */
-#define LOCK_WAIT_US 10000u
 
 /* How a point is reached. */
 struct point_row {
@@ -64,7 +62,7 @@ static const struct point_row rows[ENV_CRASH_COUNT] = {
 
 struct settings {
     const char *broker;         /* path of the daemon that kills itself */
-    const char *folder;         /* new */
+    const char *folder;         /* new; NULL = one of its own, which does not stay */
     uint64_t kill_count;        /* at least */
     uint64_t seed;              /* of all choices */
     enum env_crash_point point; /* the only one, ENV_CRASH_COUNT = all */
@@ -73,11 +71,10 @@ struct settings {
 
 struct run {
     struct settings settings;           /* */
-    struct power_broker broker;         /* */
+    struct kill_daemon daemon;          /* */
     struct load load;                   /* on the broker */
     struct history history;             /* what the load has seen */
     struct prng prng;                   /* where and when to kill */
-    char place[KILL_TEXT_BYTES];        /* of the newest kill, "POINT:N" */
     uint32_t kills;                     /* so far */
     uint32_t at_point[ENV_CRASH_COUNT]; /* of these, by point */
     uint32_t at_random;                 /* of these, by the clock */
@@ -93,13 +90,13 @@ struct run {
 static int complain(const struct run *run, int status, const char *what)
 {
     fprintf(stderr, "crossdock-pointtest: kill %u at %s, seed %" PRIu64 ": %s\n", run->kills,
-            run->place, run->settings.seed, what);
+            run->daemon.place, run->settings.seed, what);
     return status;
 }
 
 static int broker_failed(const struct run *run, int status)
 {
-    return complain(run, status, run->broker.process.why);
+    return complain(run, status, run->daemon.broker.process.why);
 }
 
 static int load_failed(const struct run *run, int status)
@@ -109,58 +106,15 @@ static int load_failed(const struct run *run, int status)
 
 /* ---- the daemon ------------------------------------------------------------------------------ */
 
-/* Bytes of the daemon's log so far. */
-static long log_bytes(const struct run *run)
-{
-    struct stat stat_now;
-    return stat(run->broker.process.log, &stat_now) == 0 ? (long)stat_now.st_size : 0;
-}
-
-/* Whether the daemon's log holds the last words for run->place behind `from`. */
-static bool said_last_words(const struct run *run, long from)
-{
-    char line[512], words[sizeof KILL_LAST_WORDS + KILL_TEXT_BYTES + 1];
-    bool found = false;
-    FILE *file = fopen(run->broker.process.log, "re");
-    if (file == NULL)
-        return false;
-    snprintf(words, sizeof words, "%s%s\n", KILL_LAST_WORDS, run->place);
-    if (fseek(file, from, SEEK_SET) == 0) {
-        while (!found && fgets(line, sizeof line, file) != NULL)
-            found = strcmp(line, words) == 0;
-    }
-    fclose(file);
-    return found;
-}
-
-/* Whether the daemon has ended; process_kill still takes its status. */
-static bool is_dead(const struct run *run)
-{
-    siginfo_t info = {0};
-    return waitid(P_PID, (id_t)run->broker.process.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == run->broker.process.pid;
-}
-
 /* 1 when the daemon serves, 0 when it killed itself before, as it was told to. */
 static int start(struct run *run)
 {
     const char *sync = prng_below32(&run->prng, 2) == 0 ? "dsync" : "fdatasync";
-    long from = log_bytes(run);
-    int status;
-    for (uint32_t i = 0;; i++) {
-        status = power_broker_start(&run->broker, sync, START_MS);
-        /* The kernel unlocks the folder of a killed daemon a moment after its end is seen. */
-        if (status != -ECHILD || i == LOCK_WAITS || said_last_words(run, from) ||
-            strstr(run->broker.process.why, "DATA_LOCKED") == NULL)
-            break;
-        process_sleep_us(LOCK_WAIT_US);
-    }
-    if (status == -ECHILD && said_last_words(run, from))
-        return 0;
+    int status = kill_daemon_start(&run->daemon, sync, START_MS);
     if (status < 0)
         return broker_failed(run, status);
-    if (!run->open)
-        return 1;
+    if (status == 0 || !run->open)
+        return status;
     uint64_t now_ns = load_now_ns();
     (void)history_mark(&run->history, HISTORY_RESTART, now_ns); /* It keeps a failure. */
     status = history_mark(&run->history, HISTORY_HEALED, now_ns);
@@ -173,14 +127,14 @@ static int plan(struct run *run, enum env_crash_point point)
     uint32_t hit = 1 + prng_below32(&run->prng, rows[point].hit_max);
     if (point == run->settings.point)
         hit = run->settings.hit;
-    snprintf(run->place, sizeof run->place, "%s:%u", kill_point_name(point), hit);
-    return setenv(KILL_VARIABLE, run->place, 1) < 0 ? complain(run, -errno, "environment") : 0;
+    int status = kill_daemon_plan(&run->daemon, point, hit);
+    return status < 0 ? broker_failed(run, status) : 0;
 }
 
 static int plan_nothing(struct run *run)
 {
-    snprintf(run->place, sizeof run->place, "RANDOM");
-    return unsetenv(KILL_VARIABLE) < 0 ? complain(run, -errno, "environment") : 0;
+    int status = kill_daemon_plan_nothing(&run->daemon);
+    return status < 0 ? broker_failed(run, status) : 0;
 }
 
 /* ---- deaths ---------------------------------------------------------------------------------- */
@@ -188,7 +142,7 @@ static int plan_nothing(struct run *run)
 /* The daemon is dead, or killed here; the clients take what it had sent, or lose it. */
 static int bury(struct run *run)
 {
-    int status = process_kill(&run->broker.process);
+    int status = process_kill(&run->daemon.broker.process);
     if (status < 0)
         return broker_failed(run, status);
     run->kills++;
@@ -204,7 +158,7 @@ static int bury(struct run *run)
 static int load_until_dead(struct run *run)
 {
     uint64_t give_up_ns = load_now_ns() + POINT_MS * 1000000ull;
-    while (!is_dead(run)) {
+    while (!kill_daemon_is_dead(&run->daemon)) {
         int status = load_failed(run, load_turn(&run->load, TURN_RECORDS, 1));
         if (status < 0)
             return status;
@@ -220,7 +174,7 @@ static int die_at(struct run *run, enum env_crash_point point)
     int status = plan(run, point);
     if (status < 0)
         return status;
-    long from = log_bytes(run);
+    long from = kill_daemon_log_bytes(&run->daemon);
     status = start(run);
     if (status == 0) {
         run->in_start++;
@@ -233,7 +187,7 @@ static int die_at(struct run *run, enum env_crash_point point)
         status = bury(run);
     if (status < 0)
         return status;
-    if (!said_last_words(run, from))
+    if (!kill_daemon_said_last_words(&run->daemon, from))
         return complain(run, -EINVAL, "the daemon did not die at the point");
     run->at_point[point]++;
     return 0;
@@ -242,7 +196,7 @@ static int die_at(struct run *run, enum env_crash_point point)
 /* Nothing in the newest block was durable for the daemon that died at BLOCK_WRITTEN. */
 static int tear(struct run *run)
 {
-    int status = kill_tail_tear(run->broker.process.data, &run->prng);
+    int status = kill_tail_tear(run->daemon.broker.process.data, &run->prng);
     if (status < 0)
         return complain(run, status, "the newest block cannot be torn");
     run->torn++;
@@ -286,10 +240,10 @@ static int judge(struct run *run)
         status = load_failed(run, load_read(&run->load, SETTLE_MS));
     if (status < 0)
         return status;
-    if ((status = process_stop(&run->broker.process, START_MS)) < 0)
+    if ((status = process_stop(&run->daemon.broker.process, START_MS)) < 0)
         return broker_failed(run, status);
     (void)history_mark(&run->history, HISTORY_STOP, load_now_ns()); /* It keeps a failure. */
-    if (power_broker_said(&run->broker, POWER_FALLBACK) > 0)
+    if (power_broker_said(&run->daemon.broker, POWER_FALLBACK) > 0)
         return complain(run, -EBADMSG, "a checkpoint was lost that meta named");
     history_options_init(&options);
     options.retention = run->load.bytes > POWER_RETENTION_BYTES / 2;
@@ -328,7 +282,7 @@ static int first_deaths(struct run *run)
     for (uint32_t point = 0; point < ENV_CRASH_COUNT; point++) {
         if (!rows[point].in_start || !is_wanted(run, point))
             continue;
-        int status = process_remove_data(&run->broker.process);
+        int status = process_remove_data(&run->daemon.broker.process);
         if (status < 0)
             return broker_failed(run, status);
         status = die_at(run, (enum env_crash_point)point);
@@ -380,7 +334,7 @@ static int kill_all(struct run *run)
     if (status >= 0)
         status = start(run);
     if (status >= 0)
-        status = load_failed(run, load_open(&run->load, run->broker.process.address,
+        status = load_failed(run, load_open(&run->load, run->daemon.broker.process.address,
                                             run->settings.seed, &run->history));
     if (status < 0)
         return status;
@@ -405,7 +359,7 @@ static const char *lacking(struct run *run)
         return "too tame: nothing was under way at any kill";
     if (run->load.duplicates == 0)
         return "too tame: no duplicate was recognised";
-    if (power_broker_said(&run->broker, POWER_TAIL_CUT) == 0)
+    if (power_broker_said(&run->daemon.broker, POWER_TAIL_CUT) == 0)
         return "too tame: no recovery cut a tail";
     return NULL;
 }
@@ -426,28 +380,39 @@ static void report(struct run *run, uint64_t took_ns)
            load->read_count);
     for (unsigned event = 0; event < POWER_EVENT_COUNT; event++)
         printf("%-24s %" PRIu64 "\n", power_event_name((enum power_event)event),
-               power_broker_said(&run->broker, (enum power_event)event));
+               power_broker_said(&run->daemon.broker, (enum power_event)event));
+}
+
+static int remove_one(const char *path, const struct stat *about, int type, struct FTW *ftw)
+{
+    (void)about;
+    (void)type;
+    (void)ftw;
+    return remove(path);
 }
 
 static int run_all(struct run *run)
 {
     const struct settings *settings = &run->settings;
     uint64_t begin_ns = load_now_ns();
+    char own[] = "kills-XXXXXX";
     run->prng = prng_seeded(settings->seed);
     history_init(&run->history);
-    snprintf(run->place, sizeof run->place, "start");
-    if (mkdir(settings->folder, 0700) < 0)
+    snprintf(run->daemon.place, sizeof run->daemon.place, "start");
+    if (settings->folder == NULL ? mkdtemp(own) == NULL : mkdir(settings->folder, 0700) < 0)
         return complain(run, -errno, "the folder cannot be made; it must be new");
-    int status =
-        power_broker_init(&run->broker, settings->broker, settings->folder, settings->folder);
+    const char *folder = settings->folder == NULL ? own : settings->folder;
+    int status = power_broker_init(&run->daemon.broker, settings->broker, folder, folder);
     status = status < 0 ? broker_failed(run, status) : kill_all(run);
     if (run->kills > 0)
         report(run, load_now_ns() - begin_ns);
     if (status >= 0 && lacking(run) != NULL)
         status = complain(run, -ENODATA, lacking(run));
     load_close(&run->load);
-    (void)process_kill(&run->broker.process); /* It runs only behind a failure. */
+    (void)process_kill(&run->daemon.broker.process); /* It runs only behind a failure. */
     history_deinit(&run->history);
+    if (settings->folder == NULL)
+        (void)nftw(own, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* Nobody looks for it. */
     return status < 0 ? status : 0;
 }
 
@@ -473,7 +438,7 @@ static bool parse(int argc, char **argv, struct settings *ret_settings)
         else
             ok = choice == 'p' && kill_point_parse(optarg, &settings.point, &settings.hit);
     }
-    if (!ok || settings.broker == NULL || settings.folder == NULL || optind != argc)
+    if (!ok || settings.broker == NULL || optind != argc)
         return false;
     *ret_settings = settings;
     return true;
@@ -483,7 +448,7 @@ int main(int argc, char **argv)
 {
     struct run run = {0};
     if (!parse(argc, argv, &run.settings)) {
-        fputs("crossdock-pointtest --broker PATH --dir NEW-FOLDER [--kills N] [--seed N] "
+        fputs("crossdock-pointtest --broker PATH [--dir NEW-FOLDER] [--kills N] [--seed N] "
               "[--point NAME:HIT]\n",
               stderr);
         return 2;

@@ -36,10 +36,12 @@ static const struct nth_row rows[] = {
     ROW("read", SIM_OP_READ, EIO),
     ROW("read", SIM_OP_READ, EAGAIN),
     ROW("read", SIM_OP_READ, ECANCELED),
+    {"read", "0", SIM_OP_READ, 0, NULL}, /* the file ends earlier than was expected */
     {"read", "512", SIM_OP_READ, SECTOR_BYTES, NULL},
     ROW("accept", SIM_OP_ACCEPT, EMFILE),
     ROW("accept", SIM_OP_ACCEPT, ECONNABORTED),
     ROW("accept", SIM_OP_ACCEPT, EAGAIN),
+    ROW("accept", SIM_OP_ACCEPT, ECANCELED),
     ROW("recv", SIM_OP_RECV, ECONNRESET),
     ROW("recv", SIM_OP_RECV, EIO),
     ROW("recv", SIM_OP_RECV, ENOBUFS),
@@ -48,6 +50,9 @@ static const struct nth_row rows[] = {
     ROW("send", SIM_OP_SEND, EPIPE),
     ROW("send", SIM_OP_SEND, EIO),
     ROW("send", SIM_OP_SEND, ECANCELED),
+    ROW("close", SIM_OP_CLOSE, EIO),
+    ROW("close", SIM_OP_CLOSE, ECONNRESET),
+    ROW("close", SIM_OP_CLOSE, ECANCELED),
     ROW("listen", SIM_OP_LISTEN, EADDRINUSE),
     ROW("listen", SIM_OP_LISTEN, EACCES),
     ROW("file_open", SIM_OP_FILE_OPEN, EMFILE),
@@ -78,7 +83,7 @@ const struct nth_row *nth_row(uint32_t row)
 
 bool nth_is_net(enum sim_op op)
 {
-    return op == SIM_OP_ACCEPT || op == SIM_OP_RECV || op == SIM_OP_SEND;
+    return op == SIM_OP_ACCEPT || op == SIM_OP_RECV || op == SIM_OP_SEND || op == SIM_OP_CLOSE;
 }
 
 bool nth_site_parse(const char *text, struct nth_site *ret_site)

@@ -3,6 +3,7 @@
 """Data folders that a broker must refuse: exit status, one line that names the file and the next
 step, and not a byte of the folder changed."""
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -109,6 +110,46 @@ class Owned(folder.FolderCase):
             file.write('mine')
         self.assertEqual(self.read_all(self.serve()), self.whole)
         self.assertIn('notes.txt', os.listdir(self.data))
+
+
+class Killed(folder.FolderCase):
+    """A folder whose broker was killed: nothing says where the log ended."""
+    rounds = 8
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.made.start()
+        assert cls.made.run('facility', 'add', 'DC08').returncode == 0
+        cls.made.kill()
+
+    def remove(self, *names):
+        """The start is refused for want of segment 1 and changes nothing that is left."""
+        for name in names:
+            os.remove(os.path.join(self.data, name))
+        before = bad.digest(self.data)
+        self.refused(self.start(), FAILED, 'segment 1 is missing', 'put the file back')
+        self.assertEqual(bad.digest(self.data), before)
+
+    def test_the_first_segment_is_missed(self):
+        self.remove('wal.00')
+
+    def test_a_log_without_any_segment_is_no_new_one(self):
+        self.remove(*(name for name in os.listdir(self.data) if name.startswith('wal.')))
+
+    def test_a_damaged_slot_of_meta_costs_nothing_and_is_told_once(self):
+        for slot in range(2):
+            with self.subTest(slot=slot):
+                shutil.rmtree(self.data)
+                shutil.copytree(self.made.data, self.data)
+                self.flip('meta', slot * folder.META_SLOT_BYTES + 100)
+                broker = self.serve()
+                self.assertEqual(broker.read_log().count(' log_meta_slot_damaged '), 1)
+                self.assertEqual(self.read_all(broker), self.whole)
+                self.assertEqual(broker.stop(), 0)
+                broker.start()
+                self.assertNotIn('log_meta_slot_damaged', broker.read_log())
+                broker.stop()
 
 
 class Foreign(folder.FolderCase):
