@@ -15,14 +15,14 @@
 #define RECORD_ALIGN 8u
 
 /* A pick as adapters send it, without its payload. */
-static void fill_record(struct cargo *cargo, const char *topic)
+static void fill_record(struct cargo *cargo, const struct cargo_options *options)
 {
     xdock_record_init(&cargo->record);
     cargo->record.type = XDOCK_PICK_CONFIRMED;
     cargo->record.flags = XDOCK_SYNTHETIC;
-    cargo->record.topic = topic;
+    cargo->record.topic = options->topic;
     cargo->record.location = "A-12-03";
-    cargo->record.document = "SO4711";
+    cargo->record.document = options->document;
     cargo->record.document_type = XDOCK_DOC_DELIVERY;
     cargo->record.document_line = 10;
     cargo->record.handling_unit = "HU000815";
@@ -113,7 +113,7 @@ int cargo_make(xdock_producer_t *producer, const struct cargo_options *options,
         snprintf(cargo->keys[i].sku, sizeof cargo->keys[i].sku, "B%07u",
                  (options->first_key + i) % 10000000u);
     fill_payload(cargo->payload, cargo->record_bytes);
-    fill_record(cargo, options->topic);
+    fill_record(cargo, options);
     ret_why[0] = '\0';
     status = fit_payload(producer, cargo, scratch, ret_why);
     if (status == 0 && options->encoded)

@@ -37,6 +37,7 @@ struct cargo {
 
 struct cargo_options {
     const char *topic;     /* */
+    const char *document;  /* of every record; borrowed as long as the cargo */
     uint32_t first_key;    /* number of the first SKU */
     uint32_t key_count;    /* 1..CARGO_KEYS_MAX */
     uint32_t record_bytes; /* encoded size, multiple of 8 */

@@ -113,6 +113,11 @@ struct argument command_row_output(uint64_t *value)
                              0,        "text|json", "form of the result"};
 }
 
+struct argument command_row_judge(uint64_t *value, const char *help)
+{
+    return (struct argument){"judge", 0, ARGUMENT_FLAG, value, NULL, 0, 0, "", help};
+}
+
 int command_pin(uint64_t cpu)
 {
     return cpu == COMMAND_CPU_NONE ? 0 : machine_pin((uint32_t)cpu);

@@ -43,6 +43,7 @@ struct argument command_row_cpu(uint64_t *value);
 struct argument command_row_client(const char **value);
 struct argument command_row_broker_pid(uint64_t *value);
 struct argument command_row_output(uint64_t *value);
+struct argument command_row_judge(uint64_t *value, const char *help);
 
 /* Pins to `cpu` unless it is COMMAND_CPU_NONE. 0 or -errno. */
 int command_pin(uint64_t cpu);

@@ -19,6 +19,8 @@
 /* Units of one turn, so that the other feeds and the end come round. */
 #define TURN_UNITS 64u
 #define ACKS_ROOM 1024u
+/* Of records that no judge must know again. */
+#define DOCUMENT "SO4711"
 /* An ack's user word holds the time in ns above, the record's place in its batch below. */
 #define USER_PLACE_BITS 16u
 
@@ -60,6 +62,8 @@ static void take_outcomes(struct feed *feed)
                 note(feed, feed->plan->base_ns + (acks[i].user >> USER_PLACE_BITS), now_ns, 1);
             if (acks[i].status < 0)
                 note_failure(feed, acks[i].status);
+            if (feed->plan->judge != NULL)
+                judge_acked(feed->plan->judge, feed->number, &acks[i]);
         }
     } while (count == (int)ACKS_ROOM);
 }
@@ -113,15 +117,27 @@ static void mark_posted(struct feed *feed, uint64_t due_ns, uint32_t records)
         (struct feed_mark){.end = feed->posted, .due_ns = due_ns};
 }
 
+/* Records that follow the first `ahead` of those that are not marked as posted yet. */
+static void tell_judge(struct feed *feed, uint32_t ahead, uint32_t count,
+                       const xdock_record_t *record)
+{
+    if (feed->plan->judge != NULL)
+        judge_sent(feed->plan->judge, feed->number, feed->posted + ahead, count, record);
+}
+
 /* A unit of single records. XDOCK_BUFFER_FULL when not all of them found room. */
 static int post_records(struct feed *feed, uint64_t due_ns)
 {
     uint32_t count = 0;
     int status = 0;
     while (count < feed->unit_records && status == 0) {
-        status =
-            xdock_post(feed->producer, cargo_next_record(&feed->cargo), user_word(feed, due_ns), 0);
+        uint32_t key = feed->cargo.next;
+        const xdock_record_t *record = cargo_next_record(&feed->cargo);
+        tell_judge(feed, count, 1, record);
+        status = xdock_post(feed->producer, record, user_word(feed, due_ns), 0);
         count += status == 0;
+        if (status != 0)
+            feed->cargo.next = key;
     }
     if (count > 0)
         mark_posted(feed, due_ns, count);
@@ -132,6 +148,8 @@ static int post_body(struct feed *feed, uint64_t due_ns)
 {
     struct cargo *cargo = &feed->cargo;
     uint32_t key = cargo->next;
+    tell_judge(feed, 0, cargo->batch_records, cargo_next_record(cargo));
+    cargo->next = key;
     int status =
         xdock_post_encoded(feed->producer, feed->plan->topic, cargo_next_body(cargo),
                            cargo->body_bytes, cargo->batch_records, user_word(feed, due_ns), 0);
@@ -145,9 +163,14 @@ static int post_body(struct feed *feed, uint64_t due_ns)
 /* The outcome is the call's own. */
 static int send_record(struct feed *feed, uint64_t due_ns)
 {
-    int status = xdock_send(feed->producer, cargo_next_record(&feed->cargo), NULL, SEND_TIMEOUT_MS);
+    const xdock_record_t *record = cargo_next_record(&feed->cargo);
+    xdock_ack_t ack;
+    tell_judge(feed, 0, 1, record);
+    int status = xdock_send(feed->producer, record, &ack, SEND_TIMEOUT_MS);
     if (status < 0)
         return status;
+    if (feed->plan->judge != NULL)
+        judge_acked(feed->plan->judge, feed->number, &ack);
     feed->posted++;
     feed->done++;
     feed->sum->records++;
@@ -255,6 +278,24 @@ static int open_producer(struct feed *feed, uint32_t number, const char *facilit
     return status;
 }
 
+/* The judge learns what the feed continues, and its records become known to it. */
+static int begin_judging(struct feed *feed, char *why)
+{
+    struct judge_feed options = {.facility = feed->facility,
+                                 .resume = xdock_producer_resume(feed->producer),
+                                 .partition = -1,
+                                 .level = feed->plan->level};
+    if (feed->plan->keys == 1) {
+        options.partition = xdock_producer_route(feed->producer, &feed->cargo.record);
+        if (options.partition < 0) {
+            snprintf(why, FEED_WHY_BYTES, "%s", xdock_client_error(feed->client));
+            return (int)options.partition;
+        }
+    }
+    judge_feed(feed->plan->judge, feed->number, &options);
+    return 0;
+}
+
 static int make_marks(struct feed *feed)
 {
     uint32_t count = 64;
@@ -270,12 +311,17 @@ int feed_open(struct feed *feed, const struct feed_plan *plan, struct feed_sum *
               uint32_t number, const char *facility, char *ret_why)
 {
     const struct cargo_options cargo = {.topic = plan->topic,
+                                        .document = feed->document,
                                         .first_key = number * plan->keys,
                                         .key_count = plan->keys,
                                         .record_bytes = plan->record_bytes,
                                         .batch_bytes = plan->batch_bytes,
                                         .encoded = plan->how == FEED_ENCODED};
-    *feed = (struct feed){.plan = plan, .sum = sum};
+    *feed = (struct feed){.plan = plan, .sum = sum, .number = number};
+    snprintf(feed->facility, sizeof feed->facility, "%s", facility);
+    snprintf(feed->document, sizeof feed->document, DOCUMENT);
+    if (plan->judge != NULL)
+        judge_document(plan->judge, number, feed->document);
     int status = open_producer(feed, number, facility, ret_why);
     if (status < 0)
         return status;
@@ -293,6 +339,8 @@ int feed_open(struct feed *feed, const struct feed_plan *plan, struct feed_sum *
     status = make_marks(feed);
     if (status < 0)
         snprintf(ret_why, FEED_WHY_BYTES, "no memory");
+    if (status == 0 && plan->judge != NULL)
+        status = begin_judging(feed, ret_why);
     return status;
 }
 

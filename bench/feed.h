@@ -21,6 +21,7 @@
 
 #include "bench/cargo.h"
 #include "bench/histogram.h"
+#include "bench/judge/judge.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,6 +37,7 @@ enum feed_how {
 /* What all feeds of a run share. */
 struct feed_plan {
     const xdock_options_t *options; /* of the client */
+    struct judge *judge;            /* is told everything, if `each` or `blocking`; NULL = none */
     const char *topic;              /* */
     const char *source;             /* */
     enum feed_how how;              /* */
@@ -45,6 +47,7 @@ struct feed_plan {
     uint32_t record_bytes;          /* encoded */
     uint32_t batch_bytes;           /* */
     uint32_t inflight;              /* batches */
+    uint8_t level;                  /* enum xdock_durability that the options ask for */
     uint64_t base_ns;               /* before everything: times in user words count from here */
     uint64_t begin_ns;              /* outcomes of units from here ... */
     uint64_t end_ns;                /* ... to here are measured; nothing later is posted */
@@ -81,6 +84,10 @@ struct feed {
     uint64_t posted;              /* records */
     uint64_t done;                /* of these with an outcome */
     uint64_t due_ns;              /* open loop: of the next unit */
+
+    uint32_t number;                     /* among the feeds of the run */
+    char facility[80];                   /* */
+    char document[JUDGE_DOCUMENT_BYTES]; /* of every record */
 };
 
 #define FEED_WHY_BYTES 512u

@@ -25,6 +25,7 @@
 #define PROGRESS_NS 1000000000ull
 #define POLL_NS_MAX 100000000ull
 #define CLOSE_TIMEOUT_MS 5000u
+#define READ_BACK_TIMEOUT_MS 60000u
 
 struct settings {
     const char *address;    /* NULL = the library's default */
@@ -48,6 +49,8 @@ struct settings {
     uint64_t cpu;           /* COMMAND_CPU_NONE = not bound */
     uint64_t broker_pid;    /* 0 = its CPU time is not measured */
     uint64_t output;        /* 0 text, 1 json */
+    uint64_t judge;         /* flag: see judge/judge.h */
+    const char *judge_from; /* broker that is read back from, NULL = the same */
 };
 
 struct produce {
@@ -241,8 +244,9 @@ static int make_plan(struct produce *produce)
     }
     plan->how = settings->encoded ? FEED_ENCODED : settings->send ? FEED_SEND : FEED_POST;
     plan->blocking = plan->how == FEED_SEND && settings->connections == 1 && settings->rate == 0;
-    plan->each =
-        !plan->blocking && (settings->acks == 2 || (settings->acks == 0 && settings->keys > 1));
+    plan->each = !plan->blocking && (settings->acks == 2 || settings->judge > 0 ||
+                                     (settings->acks == 0 && settings->keys > 1));
+    plan->level = (uint8_t)settings->durability;
     plan->topic = settings->topic;
     plan->source = settings->source;
     plan->keys = (uint32_t)settings->keys;
@@ -305,6 +309,37 @@ static int open_feeds(struct produce *produce)
     return 0;
 }
 
+/* ---- judging --------------------------------------------------------------------------------- */
+
+/* Everything is read back by a client of its own. 0, a status, or -EBADMSG when a promise is
+ * broken. */
+static int judge_run(struct produce *produce)
+{
+    const struct settings *settings = produce->settings;
+    xdock_options_t *options = NULL;
+    xdock_client_t *client = NULL;
+    const char *from = settings->judge_from != NULL ? settings->judge_from : settings->address;
+    int status =
+        command_options(from, settings->client, &options, produce->why, sizeof produce->why);
+    if (status == 0)
+        status = xdock_client_open(options, CLOSE_TIMEOUT_MS, &client, produce->why,
+                                   sizeof produce->why);
+    if (status == 0) {
+        status = judge_read_all(produce->plan.judge, client, settings->topic, READ_BACK_TIMEOUT_MS);
+        if (status < 0)
+            snprintf(produce->why, sizeof produce->why, "%s", xdock_client_error(client));
+    }
+    if (status == 0) {
+        status = judge_verdict(produce->plan.judge, "produce", false, stderr);
+        snprintf(produce->why, sizeof produce->why, "promises are broken");
+        status = status > 0 ? -EBADMSG : status;
+    }
+    if (client != NULL)
+        xdock_client_close(&client, CLOSE_TIMEOUT_MS);
+    xdock_options_free(&options);
+    return status;
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static void print_result(const struct produce *produce, const struct argument *table,
@@ -356,6 +391,8 @@ static enum bench_exit run(struct produce *produce, const struct argument *table
         status = add_facilities(produce, options);
     if (status == 0)
         status = command_admin(options, "status", NULL, &broker, produce->why, sizeof produce->why);
+    if (status == 0 && settings->judge > 0)
+        status = judge_make((uint32_t)settings->connections, 1, &produce->plan.judge);
     if (status == 0)
         status = open_feeds(produce);
     if (status == 0)
@@ -369,8 +406,11 @@ static enum bench_exit run(struct produce *produce, const struct argument *table
                  xdock_status_text(produce->sum.first_failure));
         status = produce->sum.first_failure;
     }
+    if (status == 0 && settings->judge > 0)
+        status = judge_run(produce);
     for (uint32_t i = 0; i < produce->feed_count; i++)
         (void)feed_close(&produce->feeds[i], CLOSE_TIMEOUT_MS);
+    judge_free(&produce->plan.judge);
     xdock_options_free(&options);
     free(broker);
     return status < 0 ? command_failed("produce", status, produce->why) : BENCH_EXIT_OK;
@@ -417,6 +457,10 @@ enum bench_exit command_produce(int argc, char *const *argv)
          "SKUs of a connection, in turn; default 1"},
         {"acks", 0, ARGUMENT_CHOICE, &s.acks, NULL, 0, 0, "auto|count|each",
          "how outcomes are taken: counted, or each record's own; auto: by --keys"},
+        command_row_judge(&s.judge, "note each outcome, read all back behind the run and judge; "
+                                    "for short runs, whose figures then mean nothing"),
+        {"judge-from", 0, ARGUMENT_TEXT, NULL, &s.judge_from, 0, 0, "ip:port or unix:/path",
+         "with --judge: read back from this broker; default: the same"},
         command_row_cpu(&s.cpu),
         command_row_client(&s.client),
         command_row_broker_pid(&s.broker_pid),

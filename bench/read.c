@@ -13,6 +13,7 @@
 
 #include "bench/check.h"
 #include "bench/histogram.h"
+#include "bench/judge/judge.h"
 #include "bench/machine.h"
 #include "bench/result.h"
 
@@ -38,11 +39,13 @@ struct settings {
     uint64_t cpu;         /* COMMAND_CPU_NONE = not bound */
     uint64_t broker_pid;  /* 0 = its CPU time is not measured */
     uint64_t output;      /* 0 text, 1 json */
+    uint64_t judge;       /* flag: see judge/judge.h */
 };
 
 /* One connection with its reader. */
 struct tap {
     xdock_client_t *client; /* */
+    uint32_t number;        /* */
     xdock_reader_t *reader; /* */
     bool ended;             /* everything that there was when it began has been read */
 };
@@ -51,6 +54,7 @@ struct reading {
     const struct settings *settings;
     struct tap taps[COMMAND_CONNECTIONS_MAX];     /* */
     struct pollfd polls[COMMAND_CONNECTIONS_MAX]; /* of the tap of the same number */
+    struct judge *judge;                          /* is told everything, NULL = none */
     struct latency latency;                       /* from append to read; empty from the begin */
     uint32_t tap_count;                           /* taps that must be closed */
     uint64_t records;                             /* read so far */
@@ -62,6 +66,7 @@ static int open_tap(struct reading *reading, const xdock_options_t *options)
 {
     const struct settings *settings = reading->settings;
     struct tap *tap = &reading->taps[reading->tap_count++];
+    tap->number = reading->tap_count - 1;
     const xdock_selection_t selection = {.struct_bytes = sizeof selection,
                                          .from = settings->from ? XDOCK_FROM_END : XDOCK_FROM_BEGIN,
                                          .topic = settings->topic,
@@ -104,11 +109,16 @@ static int drain_tap(struct reading *reading, struct tap *tap)
     while ((view = xdock_reader_next(tap->reader)) != NULL) {
         int64_t age_us = now_us - view->append_time_us;
         reading->records++;
+        if (reading->judge != NULL)
+            judge_read(reading->judge, tap->number, tap->reader, view);
         if (reading->settings->from == 1)
             latency_record(&reading->latency, age_us > 0 ? (uint64_t)age_us * 1000u : 0, 1);
     }
-    if (reading->settings->from == 0 && xdock_reader_at_end(tap->reader))
+    if (reading->settings->from == 0 && xdock_reader_at_end(tap->reader)) {
+        if (reading->judge != NULL && !tap->ended)
+            judge_read_end(reading->judge, tap->number, tap->reader);
         tap->ended = true;
+    }
     return status;
 }
 
@@ -211,6 +221,8 @@ static enum bench_exit run(struct reading *reading, struct result *result)
         status = command_admin(options, "status", NULL, &broker, reading->why, WHY_BYTES);
     if (status == 0)
         status = command_pin(settings->cpu);
+    if (status == 0 && settings->judge > 0)
+        status = judge_make(0, (uint32_t)settings->connections, &reading->judge);
     for (uint64_t i = 0; i < settings->connections && status == 0; i++)
         status = open_tap(reading, options);
     if (status == 0)
@@ -218,6 +230,12 @@ static enum bench_exit run(struct reading *reading, struct result *result)
     result->broker = broker;
     if (status == 0)
         print_result(reading, result);
+    if (status == 0 && reading->judge != NULL) {
+        status = judge_verdict(reading->judge, "read", reading->gaps > 0, stderr);
+        snprintf(reading->why, WHY_BYTES, "promises are broken");
+        status = status > 0 ? -EBADMSG : status;
+    }
+    judge_free(&reading->judge);
     for (uint32_t i = 0; i < reading->tap_count; i++) {
         xdock_reader_close(&reading->taps[i].reader);
         xdock_client_close(&reading->taps[i].client, CLOSE_TIMEOUT_MS);
@@ -242,6 +260,8 @@ enum bench_exit command_read(int argc, char *const *argv)
         command_row_client(&s.client),
         command_row_broker_pid(&s.broker_pid),
         command_row_output(&s.output),
+        command_row_judge(&s.judge, "judge what the readers are given; with several connections "
+                                    "all must be given the same"),
     };
     const uint32_t count = sizeof table / sizeof table[0];
     struct result result = {.table = table, .table_count = count};
