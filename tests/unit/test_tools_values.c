@@ -129,3 +129,19 @@ Test(tools_values, base64_has_one_spelling)
         cr_expect_eq(value_base64(wrong[i], strlen(wrong[i]), bytes, &count), XDOCK_FIELD_INVALID,
                      "%s", wrong[i]);
 }
+
+/* Sizes have binary units; what does not fit a file offset is no size. */
+Test(tools_values, sizes_have_units)
+{
+    static const char *const wrong[] = {"", "GiB", "5GB", "5 GiB", "-1", "1.5GiB", "9000000000TiB"};
+    uint64_t bytes = 9;
+    cr_assert_eq(value_bytes("4096", &bytes), 0);
+    cr_assert_eq(bytes, 4096);
+    cr_assert_eq(value_bytes("50GiB", &bytes), 0);
+    cr_assert_eq(bytes, 50ull << 30);
+    cr_assert_eq(value_bytes("0B", &bytes), 0);
+    cr_assert_eq(bytes, 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_expect_eq(value_bytes(wrong[i], &bytes), XDOCK_FIELD_INVALID, "%s", wrong[i]);
+    cr_assert_eq(bytes, 0);
+}

@@ -57,6 +57,23 @@ static bool takes_next(const char *word)
     return false;
 }
 
+/* Appends "; 'topic' has list, show, create". */
+static void add_family(const char *family, char *why, size_t why_bytes)
+{
+    const struct verb *verb;
+    const char *between = " has ";
+    size_t bytes = strlen(family), used = strlen(why);
+    snprintf(why + used, why_bytes - used, "; '%s'", family);
+    for (unsigned i = 1; (verb = verb_at(i)) != NULL; i++) {
+        if (strncmp(verb->name, family, bytes) != 0 || verb->name[bytes] != ' ')
+            continue;
+        used = strlen(why);
+        snprintf(why + used, why_bytes - used, "%s%s", between, verb->name + bytes + 1);
+        between = ", ";
+    }
+}
+
+/* A word that begins some verbs is a family, which is no mistake when help on it is wanted. */
 static int unknown_verb(struct scan *scan, const char *const *words, unsigned count)
 {
     char given[128];
@@ -68,6 +85,10 @@ static int unknown_verb(struct scan *scan, const char *const *words, unsigned co
     for (unsigned i = 1; (verb = verb_at(i)) != NULL; i++)
         group = group || (strncmp(verb->name, words[0], strlen(words[0])) == 0 &&
                           verb->name[strlen(words[0])] == ' ');
+    if (group && count == 1) {
+        scan->args->family = words[0];
+        return 0;
+    }
     suggest_init(&suggest, given);
     for (unsigned i = 1; (verb = verb_at(i)) != NULL; i++)
         suggest_offer(&suggest, verb->name, strlen(verb->name));
@@ -78,6 +99,8 @@ static int unknown_verb(struct scan *scan, const char *const *words, unsigned co
     }
     snprintf(scan->why, scan->why_bytes, "'%s' is no verb", group ? given : words[0]);
     suggest_append(&suggest, scan->why, scan->why_bytes);
+    if (group && suggest.best[0] == '\0')
+        add_family(words[0], scan->why, scan->why_bytes);
     return XDOCK_OPTION_UNKNOWN;
 }
 
@@ -101,8 +124,10 @@ static int find_verb(struct scan *scan)
     if (count == 0)
         return 0;
     scan->args->verb = verb_find(words, count, &taken);
-    if (scan->args->verb == NULL)
+    if (scan->args->verb == NULL) {
+        scan->verb_words[0] = places[0];
         return unknown_verb(scan, words, count);
+    }
     for (unsigned i = 0; i < taken; i++)
         scan->verb_words[i] = places[i];
     scan->verb_last = places[taken - 1];

@@ -25,6 +25,7 @@ struct args_option {
 
 struct args {
     const struct verb *verb;                       /* NULL: none was given */
+    const char *family;                            /* no verb, but "topic" of "topic show" */
     const char *positionals[ARGS_POSITIONALS_MAX]; /* behind the verb */
     unsigned positional_count;                     /* */
     struct args_option options[ARGS_OPTIONS_MAX];  /* as given; the last of a name counts */

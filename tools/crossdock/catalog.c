@@ -3,10 +3,12 @@
  * Verbs that ask the broker one thing and show its answer: status, health, topics, facilities,
  * sources, configuration. The broker's reply is the data as it stands.
  */
+#include "tools/crossdock/names.h"
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
 #include "tools/crossdock/session.h"
 
+#include <crossdock/status.h>
 #include <stdio.h>
 
 static const struct report_view topic_view = {"topics", "name,strategy,width,records",
@@ -125,6 +127,8 @@ int run_source_show(struct tool *tool)
     argument_text(arguments, "channel", tool_argument(tool, 1));
     json_t *reply;
     int status = session_call_all(tool, "source show", "chains", arguments, &reply);
+    if (status == XDOCK_NOT_FOUND)
+        names_suggest(tool, NAMES_SOURCE, tool_argument(tool, 0));
     if (status < 0)
         return report_failure(tool, status, NULL);
     if (tool->output == OUTPUT_TABLE) {

@@ -12,6 +12,11 @@
 /* Hexadecimal digits that are given out: half of the digest, and a terminator. */
 #define DIGEST_TEXT_BYTES 33u
 
+/* The whole of it, as sha256sum(1) prints it. */
+#define DIGEST_WHOLE_BYTES 65u
+
+/* Digest over the rest of `file`. 0, -EIO, -ENOMEM. */
+int digest_whole(FILE *file, char ret_text[DIGEST_WHOLE_BYTES]);
 /* Digest over `prefix`, a zero byte, and the rest of `file` (may be NULL). 0, -EIO, -ENOMEM. */
 int digest_file(const char *prefix, FILE *file, char *ret_text);
 

@@ -150,6 +150,12 @@ int fields_name_check(struct fields *fields, const char *name)
     return fields_wrong(fields, name, fields->why);
 }
 
+bool fields_can_set(const char *name)
+{
+    const struct row *row = row_of(name);
+    return row != NULL && row->kind != IGNORED;
+}
+
 /* Unsigned numbers of different widths. */
 static int set_number(void *at, uint8_t size, const char *text)
 {
@@ -262,7 +268,16 @@ int fields_set(struct fields *fields, const char *name, const char *text, size_t
         fields->order = true;
     if (row->kind == DOC_TYPE || strcmp(name, "document_line") == 0)
         fields->document = true;
-    return set_value(row, at, text, &expected) < 0 ? wrong_value(fields, name, text, expected) : 0;
+    if (set_value(row, at, text, &expected) == 0)
+        return 0;
+    wrong_value(fields, name, text, expected);
+    if (row->kind == EVENT)
+        word_event_suggest(text, fields->why, sizeof fields->why);
+    else if (row->kind == STATUS)
+        word_status_suggest(text, fields->why, sizeof fields->why);
+    else if (row->kind == DOC_TYPE)
+        word_document_type_suggest(text, fields->why, sizeof fields->why);
+    return XDOCK_FIELD_INVALID;
 }
 
 /* The library names a field, or a field and what is wrong with it: "sku: this event needs ...". */

@@ -46,5 +46,7 @@ int fields_wrong(struct fields *fields, const char *name, const char *why);
 
 /* 0, or XDOCK_FIELD_INVALID with the nearest name in `why`: for the header of a CSV file. */
 int fields_name_check(struct fields *fields, const char *name);
+/* False for a name that only `read` gives out, such as "offset". The name is a field. */
+bool fields_can_set(const char *name);
 
 #endif

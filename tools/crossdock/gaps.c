@@ -9,6 +9,7 @@
  */
 #include "tools/crossdock/gaps.h"
 
+#include "tools/crossdock/names.h"
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
 #include "tools/crossdock/session.h"
@@ -169,6 +170,8 @@ int run_source_gaps(struct tool *tool)
     argument_text(arguments, "source", tool_argument(tool, 0));
     argument_text(arguments, "channel", tool_argument(tool, 1));
     int status = session_call_all(tool, "source show", "chains", arguments, &reply);
+    if (status == XDOCK_NOT_FOUND)
+        names_suggest(tool, NAMES_SOURCE, tool_argument(tool, 0));
     if (status < 0)
         return report_failure(tool, status, NULL);
     struct wanted wanted = wanted_of(reply);

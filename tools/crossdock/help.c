@@ -6,6 +6,7 @@
 
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
+#include "tools/crossdock/suggest.h"
 
 #include <crossdock/status.h>
 #include <stdio.h>
@@ -87,41 +88,95 @@ void help_overview(FILE *out)
     print_options(out, verb_at(VERB_ID_global));
     fprintf(out, "\nExit status\n"
                  "  0 done, 1 failed, 2 usage or configuration, 3 not found, 4 not permitted,\n"
-                 "  5 unreachable or timed out, 7 a check is not well, 130 interrupted\n\n"
+                 "  5 unreachable or timed out, 6 a warning, 7 critical, 130 interrupted\n\n"
                  "`crossdock VERB --help` has the options and two examples of a verb.\n");
 }
 
-int run_help(struct tool *tool)
+/* Whether the verb is one of the family ("topic create" of "topic"). */
+static bool of_family(const struct verb *verb, const char *family)
 {
-    unsigned taken = 0;
-    if (tool->args.positional_count == 0) {
-        help_overview(stdout);
-        return EXIT_OK;
-    }
-    const struct verb *verb =
-        verb_find(tool->args.positionals, tool->args.positional_count, &taken);
-    if (verb != NULL) {
-        help_verb(stdout, verb);
-        return EXIT_OK;
-    }
-    bool found = false; /* "help topic": all verbs of a noun */
-    size_t bytes = strlen(tool_argument(tool, 0));
+    size_t bytes = strlen(family);
+    return strncmp(verb->name, family, bytes) == 0 && verb->name[bytes] == ' ';
+}
+
+void help_family(FILE *out, const char *family)
+{
+    const struct verb *verb;
+    char head[64];
+    fprintf(out, "crossdock %s VERB ...\n\nVerbs\n", family);
     for (unsigned i = 1; (verb = verb_at(i)) != NULL; i++) {
-        if (strncmp(verb->name, tool_argument(tool, 0), bytes) != 0 || verb->name[bytes] != ' ')
+        if (!of_family(verb, family))
+            continue;
+        snprintf(head, sizeof head, "%s %s", verb->name, verb->arguments);
+        fprintf(out, "  %-32s", head);
+        print_wrapped(out, verb->text, 34);
+    }
+    fprintf(out, "\n`crossdock %s VERB --help` has the options and two examples of a verb.\n",
+            family);
+}
+
+int help_answer_family(struct tool *tool)
+{
+    const char *family = tool->args.family;
+    if (tool_flag(tool, "help")) {
+        report_text_begin(tool);
+        help_family(stdout, family);
+        return report_text_end(tool);
+    }
+    help_family(stderr, family);
+    snprintf(tool->detail, sizeof tool->detail, "'%s' needs one of its verbs", family);
+    return report_failure(tool, XDOCK_OPTION_INVALID, "");
+}
+
+/* All verbs of a family with everything that there is to say. False when it has none. */
+static bool print_all(const char *family)
+{
+    const struct verb *verb;
+    bool found = false;
+    for (unsigned i = 1; (verb = verb_at(i)) != NULL; i++) {
+        if (!of_family(verb, family))
             continue;
         printf("%s", found ? "\n" : "");
         help_verb(stdout, verb);
         found = true;
     }
+    return found;
+}
+
+int run_help(struct tool *tool)
+{
+    const char *word = tool_argument(tool, 0);
+    unsigned taken = 0;
+    const struct verb *verb =
+        verb_find(tool->args.positionals, tool->args.positional_count, &taken);
+    report_text_begin(tool);
+    bool found = true;
+    if (word == NULL)
+        help_overview(stdout);
+    else if (verb != NULL)
+        help_verb(stdout, verb);
+    else
+        found = print_all(word);
+    int exit_status = found ? report_text_end(tool) : report_text_drop(tool);
     if (found)
-        return EXIT_OK;
-    snprintf(tool->detail, sizeof tool->detail, "'%s' is no verb", tool_argument(tool, 0));
+        return exit_status;
+    struct suggest suggest;
+    suggest_init(&suggest, word);
+    for (unsigned i = 1; (verb = verb_at(i)) != NULL; i++)
+        suggest_offer(&suggest, verb->name, strcspn(verb->name, " "));
+    snprintf(tool->detail, sizeof tool->detail, "'%s' is no verb", word);
+    suggest_append(&suggest, tool->detail, sizeof tool->detail);
     return report_failure(tool, XDOCK_OPTION_UNKNOWN, NULL);
 }
 
 int run_global(struct tool *tool)
 {
-    bool asked = tool_flag(tool, "help");
-    help_overview(asked ? stdout : stderr);
-    return asked ? EXIT_OK : EXIT_USAGE;
+    if (tool_flag(tool, "help")) {
+        report_text_begin(tool);
+        help_overview(stdout);
+        return report_text_end(tool);
+    }
+    help_overview(stderr);
+    snprintf(tool->detail, sizeof tool->detail, "a verb is needed");
+    return report_failure(tool, XDOCK_OPTION_INVALID, "");
 }

@@ -6,6 +6,7 @@
 
 #include "tools/crossdock/digest.h"
 #include "tools/crossdock/gaps.h"
+#include "tools/crossdock/names.h"
 #include "tools/crossdock/session.h"
 
 #include <crossdock/status.h>
@@ -26,6 +27,7 @@ static void note(struct import *import, uint64_t line, const char *field, int st
                  const char *text)
 {
     import->rejected++;
+    progress_clear(&import->progress);
     fprintf(stderr, "crossdock: %s:%" PRIu64 ": %s%s%s\n", import->path, line, field,
             field[0] != '\0' ? ": " : "", text);
     if (json_array_size(import->errors) < IMPORT_ERRORS_MAX)
@@ -92,11 +94,16 @@ static int ask_facility(struct import *import, const struct import_channel *chan
     return status == XDOCK_NOT_FOUND ? XDOCK_FACILITY_UNKNOWN : status;
 }
 
-static int facility_unknown(struct fields *fields, const char *facility)
+/* The sentence for every line of a facility that the broker does not have. */
+static void explain_unknown(struct import *import, struct import_channel *channel)
 {
-    snprintf(fields->why, sizeof fields->why,
-             "'%.64s' is not known; `crossdock facility add` adds it", facility);
-    return fields_wrong(fields, "facility", fields->why);
+    struct tool *tool = import->tool;
+    channel->unknown = true;
+    snprintf(tool->detail, sizeof tool->detail,
+             "'%.64s' is not known; `crossdock facility add` adds it", channel->facility);
+    names_suggest(tool, NAMES_FACILITY, channel->facility);
+    snprintf(channel->why, sizeof channel->why, "%.200s", tool->detail);
+    tool->detail[0] = '\0';
 }
 
 static int add_channel(struct import *import, struct fields *fields, const char *facility,
@@ -122,9 +129,9 @@ static int add_channel(struct import *import, struct fields *fields, const char 
     if (status == 0)
         status = import->dry_run ? ask_facility(import, channel) : open_channel(import, channel);
     if (status == XDOCK_FACILITY_UNKNOWN) {
-        channel->unknown = true;
+        explain_unknown(import, channel);
         import->channel_count++;
-        return facility_unknown(fields, facility);
+        return fields_wrong(fields, "facility", channel->why);
     }
     if (status < 0)
         return status;
@@ -148,7 +155,7 @@ int import_place(struct import *import, struct input *input, struct import_chann
     for (uint32_t i = 0; i < import->channel_count; i++)
         if (strcmp(import->channels[i].facility, facility) == 0) {
             if (import->channels[i].unknown)
-                return facility_unknown(fields, facility);
+                return fields_wrong(fields, "facility", import->channels[i].why);
             *ret_channel = &import->channels[i];
             return 0;
         }
@@ -161,6 +168,8 @@ static void take_acks(struct import *import, struct import_channel *channel,
                       const xdock_ack_t *acks, int count)
 {
     for (int i = 0; i < count; i++) {
+        if (acks[i].status >= 0 && acks[i].log_index > import->log_index)
+            import->log_index = acks[i].log_index;
         if (acks[i].status == XDOCK_DUPLICATE)
             channel->already++;
         else if (acks[i].status >= 0)
@@ -212,13 +221,20 @@ static int skip(struct import *import, struct input *input, struct import_channe
     return 0;
 }
 
+static void note_sequence(struct import *import, uint64_t sequence)
+{
+    if (import->first_sequence == 0)
+        import->first_sequence = sequence;
+    import->last_sequence = sequence;
+}
+
 /* Where the chains stand in each partition is not known without opening the channel, so a number
  * that the log lacks counts as one that will be appended. */
 int import_count(struct import *import, struct input *input, struct import_channel *channel)
 {
     uint64_t sequence = input->fields.record.sequence;
     channel->records++;
-    import->last_sequence = sequence;
+    note_sequence(import, sequence);
     if (import->channel == NULL)
         return 0; /* import_ask compares the counts */
     int status = fetch_present(import);
@@ -235,7 +251,7 @@ int import_send(struct import *import, struct input *input, struct import_channe
     int64_t partition = xdock_producer_route(channel->producer, record);
     if (partition < 0)
         return session_failed(tool, (int)partition);
-    import->last_sequence = record->sequence;
+    note_sequence(import, record->sequence);
     if (record->sequence <= xdock_producer_resume_partition(channel->producer, (uint32_t)partition))
         return skip(import, input, channel);
     channel->records++;

@@ -18,12 +18,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "tools/common/progress.h"
 #include "tools/crossdock/input.h"
 #include "tools/crossdock/ranges.h"
 #include "tools/crossdock/tool.h"
 
 #define IMPORT_CHANNELS_MAX 256u
 #define IMPORT_NAME_BYTES 65u
+#define IMPORT_WHY_BYTES 208u
 /* Wrong lines that the report holds; the others are counted. */
 #define IMPORT_ERRORS_MAX 100u
 
@@ -33,29 +35,33 @@ struct import_channel {
     char name[IMPORT_NAME_BYTES];     /* */
     xdock_producer_t *producer;       /* NULL in a dry run, and when it is closed */
     bool unknown;                     /* the broker has no such facility: its lines are wrong */
+    char why[IMPORT_WHY_BYTES];       /* of `unknown` */
     uint64_t records;                 /* good lines */
     uint64_t already;                 /* of them, in the log before */
     uint64_t appended;                /* by this run */
 };
 
 struct import {
-    struct tool *tool;      /* */
-    const char *topic;      /* */
-    const char *source;     /* */
-    const char *channel;    /* --channel, NULL = by content */
-    const char *facility;   /* of records that name none, "" = global */
-    const char *path;       /* for messages */
-    FILE *rejects;          /* NULL = none wanted */
-    char content[33];       /* digest of topic and content */
-    bool field_sequence;    /* numbers come from the field, not the line */
-    bool dry_run;           /* nothing is opened or sent */
-    bool present_known;     /* `present` is filled */
-    struct ranges present;  /* named channel: its numbers that the log holds */
-    uint64_t lines;         /* good and wrong records seen */
-    uint64_t rejected;      /* wrong lines and refused records */
-    uint64_t last_sequence; /* of the last record, they must rise */
-    json_t *errors;         /* array of the first of them */
-    uint32_t channel_count; /* */
+    struct tool *tool;        /* */
+    const char *topic;        /* */
+    const char *source;       /* */
+    const char *channel;      /* --channel, NULL = by content */
+    const char *facility;     /* of records that name none, "" = global */
+    const char *path;         /* for messages */
+    FILE *rejects;            /* NULL = none wanted */
+    struct progress progress; /* of the present pass */
+    char content[33];         /* digest of topic and content */
+    bool field_sequence;      /* numbers come from the field, not the line */
+    bool dry_run;             /* nothing is opened or sent */
+    bool present_known;       /* `present` is filled */
+    struct ranges present;    /* named channel: its numbers that the log holds */
+    uint64_t lines;           /* good and wrong records seen */
+    uint64_t rejected;        /* wrong lines and refused records */
+    uint64_t first_sequence;  /* of the first good record, 0 = none */
+    uint64_t last_sequence;   /* of the last record, they must rise */
+    uint64_t log_index;       /* highest that an acknowledgement rests on, 0 = none came */
+    json_t *errors;           /* array of the first of them */
+    uint32_t channel_count;   /* */
     struct import_channel channels[IMPORT_CHANNELS_MAX];
 };
 

@@ -4,7 +4,9 @@
  */
 #include "tools/crossdock/input.h"
 
+#include "tools/common/json_out.h"
 #include "tools/crossdock/csv.h"
+#include "tools/crossdock/suggest.h"
 
 #include <crossdock/status.h>
 #include <errno.h>
@@ -39,6 +41,7 @@ static int read_raw(struct input *input)
     input->line = input->lines + 1;
     while ((c = getc_unlocked(input->file)) != EOF) {
         any = true;
+        input->bytes++;
         if (c == '\n')
             input->lines++;
         if (c == '\n' && !quoted)
@@ -68,11 +71,49 @@ static int read_raw(struct input *input)
     return 1;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- maps ------------------------------------------------------------------------------------ */
 
-static int take_member(struct input *input, unsigned index, const char *name, const json_t *value)
+/* A field that the map sets must not come from the file as well. */
+static int not_constant(struct input *input, const char *name)
 {
     struct fields *fields = &input->fields;
+    const struct map_constant *constant = map_constant_of(input->map, name);
+    if (constant == NULL)
+        return 0;
+    snprintf(fields->why, sizeof fields->why,
+             "is a constant of the map (%.100s:%u), so the file must not have it", input->map->path,
+             constant->line);
+    return fields_wrong(fields, name, fields->why);
+}
+
+/* What every record of the file has, then the rules between fields. */
+static int end_record(struct input *input)
+{
+    struct fields *fields = &input->fields;
+    for (unsigned i = 0; input->map != NULL && i < input->map->constant_count; i++) {
+        const struct map_constant *constant = &input->map->constants[i];
+        int status =
+            fields_set(fields, constant->name, constant->value, strlen(constant->value), false);
+        if (status < 0)
+            return status;
+    }
+    return fields_end(fields);
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static int take_member(struct input *input, unsigned index, const char *theirs, const json_t *value)
+{
+    struct fields *fields = &input->fields;
+    const char *name = map_name(input->map, theirs);
+    int constant = name != NULL ? not_constant(input, name) : 0;
+    if (name == NULL || constant < 0)
+        return constant;
+    if (name != theirs && json_object_get(input->object, name) != NULL) {
+        snprintf(fields->why, sizeof fields->why, "stands in the line twice, also as '%.60s'",
+                 theirs);
+        return fields_wrong(fields, name, fields->why);
+    }
     if (json_is_null(value))
         return fields_name_check(fields, name);
     if (json_is_string(value))
@@ -113,10 +154,16 @@ static int parse_json(struct input *input)
         if (status < 0)
             return status;
     }
-    return fields_end(&input->fields);
+    return end_record(input);
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------- */
+
+static const char *column_name(const struct input *input, unsigned column)
+{
+    bool named = column < input->column_count && input->columns[column] != NULL;
+    return named ? input->columns[column] : "";
+}
 
 static int parse_csv(struct input *input)
 {
@@ -130,19 +177,78 @@ static int parse_csv(struct input *input)
             snprintf(fields->why, sizeof fields->why, "the line has more than %u cells", count);
             return fields_wrong(fields, "", fields->why);
         }
-        int status = fields_set(fields, input->columns[count++], cell, strlen(cell), false);
+        const char *name = input->columns[count++];
+        int status = name != NULL ? fields_set(fields, name, cell, strlen(cell), false) : 0;
         if (status < 0)
             return status;
     }
     if (wrong != NULL)
-        return fields_wrong(fields, count < input->column_count ? input->columns[count] : "",
-                            wrong);
+        return fields_wrong(fields, column_name(input, count), wrong);
     if (count < input->column_count) {
         snprintf(fields->why, sizeof fields->why, "the line has %u of %u cells", count,
                  input->column_count);
         return fields_wrong(fields, "", fields->why);
     }
-    return fields_end(fields);
+    return end_record(input);
+}
+
+/* A column without a meaning is perhaps near to one that the map renames. */
+static void suggest_rename(struct input *input, const char *theirs)
+{
+    struct suggest suggest;
+    char *why = input->fields.why;
+    if (input->map == NULL || strstr(why, "did you mean") != NULL)
+        return;
+    suggest_init(&suggest, theirs);
+    for (unsigned i = 0; i < input->map->rename_count; i++)
+        suggest_offer(&suggest, input->map->renames[i].theirs,
+                      strlen(input->map->renames[i].theirs));
+    suggest_append(&suggest, why, sizeof input->fields.why);
+}
+
+/* Our name of the column that theirs stands for. */
+static int take_column(struct input *input, const char *theirs)
+{
+    struct fields *fields = &input->fields;
+    const char *name = map_name(input->map, theirs);
+    if (input->column_count == INPUT_COLUMNS_MAX)
+        return fields_wrong(fields, theirs, "is one column too many");
+    for (unsigned i = 0; name != NULL && i < input->column_count; i++)
+        if (input->columns[i] != NULL && strcmp(input->columns[i], name) == 0)
+            return fields_wrong(fields, name, "stands twice in the header row");
+    int status = name != NULL ? fields_name_check(fields, name) : 0;
+    if (status < 0)
+        suggest_rename(input, theirs);
+    if (status == 0 && name != NULL)
+        status = not_constant(input, name);
+    if (status < 0)
+        return status;
+    input->theirs[input->column_count] = theirs;
+    input->columns[input->column_count++] = name;
+    return 0;
+}
+
+/* A renamed column that the file does not have is a misspelt one. */
+static int check_renames(struct input *input)
+{
+    for (unsigned i = 0; input->map != NULL && i < input->map->rename_count; i++) {
+        const struct map_rename *rename = &input->map->renames[i];
+        struct suggest suggest;
+        bool found = false;
+        suggest_init(&suggest, rename->theirs);
+        for (unsigned k = 0; k < input->column_count; k++) {
+            found = found || strcmp(input->theirs[k], rename->theirs) == 0;
+            suggest_offer(&suggest, input->theirs[k], strlen(input->theirs[k]));
+        }
+        if (found)
+            continue;
+        char why[FIELDS_WHY_BYTES];
+        snprintf(why, sizeof why, "is renamed by the map (%.80s:%u), and the header row lacks it",
+                 input->map->path, rename->line);
+        suggest_append(&suggest, why, sizeof why);
+        return fields_wrong(&input->fields, rename->theirs, why);
+    }
+    return 0;
 }
 
 /* The names of the columns, from the first line. */
@@ -163,17 +269,31 @@ static int read_header(struct input *input)
     if (status == 0 || *at == '\0')
         return fields_wrong(&input->fields, "", "the header row is missing");
     while ((name = csv_cell(&at, &wrong)) != NULL) {
-        for (unsigned i = 0; i < input->column_count; i++)
-            if (strcmp(input->columns[i], name) == 0)
-                return fields_wrong(&input->fields, name, "stands twice in the header row");
-        if (input->column_count == INPUT_COLUMNS_MAX)
-            return fields_wrong(&input->fields, name, "is one column too many");
-        status = fields_name_check(&input->fields, name);
+        status = take_column(input, name);
         if (status < 0)
             return status;
-        input->columns[input->column_count++] = name;
     }
-    return wrong != NULL ? fields_wrong(&input->fields, "", wrong) : 0;
+    return wrong != NULL ? fields_wrong(&input->fields, "", wrong) : check_renames(input);
+}
+
+/* ---- fixed width ----------------------------------------------------------------------------- */
+
+static int parse_fixed(struct input *input)
+{
+    bool utf8 = text_is_utf8(input->raw, input->raw_bytes);
+    size_t used = 0;
+    for (unsigned i = 0; i < input->map->column_count; i++) {
+        const struct map_column *column = &input->map->columns[i];
+        if (used + input->raw_bytes > INPUT_LINE_BYTES_MAX)
+            return fields_wrong(&input->fields, column->name, "the columns hold more than 2 MiB");
+        char *cell = input->cells + used;
+        size_t bytes = map_cut(column, input->raw, input->raw_bytes, utf8, cell);
+        int status = fields_set(&input->fields, column->name, cell, bytes, false);
+        if (status < 0)
+            return status;
+        used += bytes + 1;
+    }
+    return end_record(input);
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */
@@ -198,9 +318,10 @@ static int open_file(struct input *input, const char *path)
     return 0;
 }
 
-int input_open(struct input *input, const char *path, enum input_format format)
+int input_open(struct input *input, const char *path, enum input_format format,
+               const struct map *map)
 {
-    *input = (struct input){.format = format};
+    *input = (struct input){.format = format, .map = map};
     int status = fields_init(&input->fields);
     input->raw = malloc(INPUT_LINE_BYTES_MAX + 1);
     input->cells = malloc(INPUT_LINE_BYTES_MAX + 1);
@@ -222,7 +343,12 @@ int input_next(struct input *input)
         if (blank)
             continue;
         fields_begin(&input->fields);
-        status = input->format == INPUT_CSV ? parse_csv(input) : parse_json(input);
+        if (input->format == INPUT_CSV)
+            status = parse_csv(input);
+        else if (input->format == INPUT_FIXED)
+            status = parse_fixed(input);
+        else
+            status = parse_json(input);
         return status < 0 ? status : 1;
     }
 }
@@ -233,6 +359,7 @@ int input_rewind(struct input *input)
         return -errno;
     clearerr(input->file);
     input->lines = 0;
+    input->bytes = 0;
     if (input->format == INPUT_CSV) /* the header was good the first time */
         return read_raw(input) < 0 ? -EIO : 0;
     return 0;

@@ -102,6 +102,8 @@ static int settle(struct tool *tool)
     tool->timeout_ms = TIMEOUT_MS_DEFAULT;
     tool->verbose = tool_flag(tool, "verbose");
     tool->progress = isatty(STDERR_FILENO) != 0;
+    if (color != NULL && strcmp(color, "never") == 0)
+        setenv("NO_COLOR", "1", 1); /* bars, and programs beside this one, look there */
     if (color != NULL && strcmp(color, "auto") != 0)
         tool->color = strcmp(color, "always") == 0;
     else
@@ -125,10 +127,12 @@ static int run(struct tool *tool, int argc, char **argv)
     }
     const struct verb *verb = tool->args.verb;
     if (verb == NULL)
-        return verb_at(VERB_ID_global)->run(tool);
+        return tool->args.family != NULL ? help_answer_family(tool)
+                                         : verb_at(VERB_ID_global)->run(tool);
     if (tool_flag(tool, "help")) {
+        report_text_begin(tool);
         help_verb(stdout, verb);
-        return EXIT_OK;
+        return report_text_end(tool);
     }
     status = settle(tool);
     return status < 0 ? report_failure(tool, status, NULL) : verb->run(tool);

@@ -15,7 +15,8 @@ static const char *const exit_texts[][2] = {
     {"3", "no such topic, facility, source, status, option"},
     {"4", "not permitted"},
     {"5", "no broker answers there, or not in time"},
-    {"7", "`health`: a check is not well"},
+    {"6", "`check`: a warning"},
+    {"7", "`check`: critical; `health`: a check is not well"},
     {"130", "interrupted"},
 };
 
@@ -155,8 +156,9 @@ static void print_markdown(void)
         "- With `-o json` a verb prints one object, also when it fails or is a dry run: "
         "`{\"command\",\"ok\",\"data\"}`\n"
         "  or `{\"command\",\"ok\",\"error\":{\"code\",\"name\",\"class\",\"text\",\"hint\"}}`. "
-        "`produce` that sent only some lines\n  has both. `read` and `log dump` print one object "
-        "a line, and the object with `error` last when they fail.\n"
+        "`produce` that sent only some lines\n  has both. `read`, `log dump`, `top` and `produce "
+        "--follow` print one object a line,\n  and the object with `error` last when they fail. "
+        "`help`, `man` and `completion` have their text in `data.text`.\n"
         "- `-o jsonl` prints rows one a line, without the object around them.\n"
         "- A dry run prints what the real run would, plus `\"dry_run\":true`.\n"
         "- Times are ISO 8601 in UTC, quantities exact decimals.\n"
@@ -173,9 +175,10 @@ static void print_markdown(void)
 
 int run_man(struct tool *tool)
 {
+    report_text_begin(tool);
     if (tool_flag(tool, "markdown"))
         print_markdown();
     else
         print_roff();
-    return EXIT_OK;
+    return report_text_end(tool);
 }

@@ -5,8 +5,12 @@
  * Normal path: open a reader, print what it gives, stop at --to, at --max, or, without --follow, at
  * the end as the broker last told it. Failure paths: records that retention removed under the
  * reader are told and passed over; a quarantined range is told, the other partitions go on, and the
- * exit status is 1.
+ * exit status is 1. Filters are applied here and in the library: the broker serves partitions by
+ * offset.
  */
+#include "tools/common/progress.h"
+#include "tools/crossdock/filter.h"
+#include "tools/crossdock/names.h"
 #include "tools/crossdock/record_out.h"
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
@@ -18,6 +22,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* One poll; signals are looked at in between. */
 #define STEP_MS 250u
@@ -65,6 +70,7 @@ struct request {
     xdock_selection_t selection; /* */
     struct bound to;             /* */
     uint64_t max;                /* records */
+    struct filter filter;        /* what the reader does not select by itself */
 };
 
 static int parse_request(struct tool *tool, struct request *ret_request)
@@ -81,6 +87,8 @@ static int parse_request(struct tool *tool, struct request *ret_request)
         status = parse_number(tool, "partition", INT32_MAX, &partition);
     if (status == 0)
         status = parse_number(tool, "max", UINT64_MAX, &ret_request->max);
+    if (status == 0)
+        status = filter_init(&ret_request->filter, tool);
     if (status < 0)
         return status;
     *selection =
@@ -95,6 +103,7 @@ static int parse_request(struct tool *tool, struct request *ret_request)
     if (type != NULL && word_event(type, &selection->type) < 0) {
         snprintf(tool->detail, sizeof tool->detail,
                  "--type: '%s' is no event, such as PICK_CONFIRMED, and no number", type);
+        word_event_suggest(type, tool->detail, sizeof tool->detail);
         return XDOCK_OPTION_INVALID;
     }
     return 0;
@@ -124,10 +133,13 @@ static int seek_offsets(struct tool *tool, xdock_reader_t *reader,
     return status < 0 ? session_failed(tool, status) : 0;
 }
 
-/* True for records in front of --from, where a partition was shorter than that. */
+/* True for records in front of --from: a partition was shorter than that, or the broker began with
+ * the block that the time lies in. */
 static bool too_early(const xdock_selection_t *selection, const xdock_view_t *view)
 {
-    return selection->from == XDOCK_FROM_OFFSET && view->offset < (uint64_t)selection->position;
+    if (selection->from == XDOCK_FROM_OFFSET)
+        return view->offset < (uint64_t)selection->position;
+    return selection->from == XDOCK_FROM_TIME && view->append_time_us < selection->position;
 }
 
 static bool beyond(const struct bound *to, const xdock_view_t *view)
@@ -160,48 +172,96 @@ static uint64_t print_available(struct record_out *out, const struct request *re
     while (out->printed < request->max && (view = xdock_reader_next(out->reader)) != NULL) {
         if (beyond(&request->to, view))
             behind++;
-        else if (!too_early(&request->selection, view))
+        else if (!too_early(&request->selection, view) &&
+                 filter_passes(&request->filter, &out->names, view))
             record_print(out, view);
     }
     return behind;
 }
 
+/* A terminal that gets the records needs no bar beside them. */
+static bool shows_progress(const struct tool *tool)
+{
+    return tool->progress && isatty(STDOUT_FILENO) == 0;
+}
+
+/* One poll and what it gives. 1: there is a reason to stop; 0: go on; or a status. */
+static int read_step(struct record_out *out, const struct request *request, uint32_t *silent_ms,
+                     bool *ret_damaged)
+{
+    struct tool *tool = out->tool;
+    const struct bound *to = &request->to;
+    int status = xdock_reader_poll(out->reader, STEP_MS);
+    if (status == XDOCK_OFFSET_GONE || status == XDOCK_RANGE_QUARANTINED) {
+        fprintf(stderr, "crossdock: read: %s (%s)\n", xdock_client_error(tool->client),
+                xdock_status_name(status));
+        *ret_damaged = *ret_damaged || status == XDOCK_RANGE_QUARANTINED;
+        return 0;
+    }
+    if (status < 0)
+        return tool_interrupted() ? -EINTR : session_failed(tool, status);
+    uint64_t behind = print_available(out, request);
+    fflush(stdout);
+    bool at_end = xdock_reader_at_end(out->reader) == 1;
+    if (all_beyond(out->reader, to) || (at_end && !tool_flag(tool, "follow")) ||
+        (at_end && behind > 0 && to->from == XDOCK_FROM_TIME))
+        return 1;
+    *silent_ms = status > 0 || at_end ? 0 : *silent_ms + STEP_MS;
+    return *silent_ms >= tool->timeout_ms ? XDOCK_DEADLINE_EXCEEDED : 0;
+}
+
 /* Reads until there is a reason to stop. *ret_damaged: a range was quarantined. */
 static int read_all(struct record_out *out, const struct request *request, bool *ret_damaged)
 {
-    struct tool *tool = out->tool;
-    bool follow = tool_flag(tool, "follow");
     uint32_t silent_ms = 0;
-    const struct bound *to = &request->to;
-    while (out->printed < request->max) {
-        if (tool_interrupted())
-            return -EINTR;
-        int status = xdock_reader_poll(out->reader, STEP_MS);
-        if (status == XDOCK_OFFSET_GONE || status == XDOCK_RANGE_QUARANTINED) {
-            fprintf(stderr, "crossdock: read: %s (%s)\n", xdock_client_error(tool->client),
-                    xdock_status_name(status));
-            *ret_damaged = *ret_damaged || status == XDOCK_RANGE_QUARANTINED;
-            continue;
-        }
-        if (status < 0)
-            return tool_interrupted() ? -EINTR : session_failed(tool, status);
-        uint64_t behind = print_available(out, request);
-        fflush(stdout);
-        bool at_end = xdock_reader_at_end(out->reader) == 1;
-        if (all_beyond(out->reader, to) || (at_end && !follow) ||
-            (at_end && behind > 0 && to->from == XDOCK_FROM_TIME))
-            return 0;
-        silent_ms = status > 0 || at_end ? 0 : silent_ms + STEP_MS;
-        if (silent_ms >= tool->timeout_ms)
-            return XDOCK_DEADLINE_EXCEEDED;
+    int status = 0;
+    struct progress progress;
+    progress_begin(&progress, shows_progress(out->tool), out->topic,
+                   request->max != UINT64_MAX ? request->max : 0);
+    while (status == 0 && out->printed < request->max) {
+        status = tool_interrupted() ? -EINTR : read_step(out, request, &silent_ms, ret_damaged);
+        progress_show(&progress, out->printed);
     }
-    return 0;
+    progress_end(&progress);
+    return status < 0 ? status : 0;
+}
+
+/* What the broker does not know has perhaps a name that is near to it. */
+static void open_failed(struct tool *tool, int status)
+{
+    session_failed(tool, status);
+    if (status == XDOCK_TOPIC_UNKNOWN)
+        names_suggest(tool, NAMES_TOPIC, tool_argument(tool, 0));
+    else if (status == XDOCK_FACILITY_UNKNOWN)
+        names_suggest(tool, NAMES_FACILITY, tool_option(tool, "facility"));
+}
+
+/* A source that never sent anything is more likely misspelt than silent. With --follow it may come
+ * yet. */
+static int check_source(struct tool *tool, const struct filter *filter)
+{
+    json_t *reply, *arguments;
+    if (filter->source == NULL || tool_flag(tool, "follow"))
+        return 0;
+    arguments = json_object();
+    argument_text(arguments, "source", filter->source);
+    int status = session_call_all(tool, "source list", "channels", arguments, &reply);
+    if (status < 0)
+        return status;
+    bool known = json_array_size(json_object_get(reply, "channels")) > 0;
+    json_decref(reply);
+    if (known)
+        return 0;
+    snprintf(tool->detail, sizeof tool->detail, "source '%s' is not known", filter->source);
+    names_suggest(tool, NAMES_SOURCE, filter->source);
+    return XDOCK_NOT_FOUND;
 }
 
 int run_read(struct tool *tool)
 {
     struct request request = {.max = UINT64_MAX};
-    struct record_out out = {.tool = tool, .topic = tool_argument(tool, 0)};
+    struct record_out out = {
+        .tool = tool, .topic = tool_argument(tool, 0), .names = {.tool = tool}};
     bool damaged = false;
     if (!tool->output_given)
         tool->output = OUTPUT_JSONL;
@@ -211,8 +271,10 @@ int run_read(struct tool *tool)
     if (status == 0) {
         status = xdock_reader_open(tool->client, &request.selection, tool->timeout_ms, &out.reader);
         if (status < 0)
-            session_failed(tool, status);
+            open_failed(tool, status);
     }
+    if (status == 0)
+        status = check_source(tool, &request.filter);
     if (status == 0 && request.selection.from == XDOCK_FROM_OFFSET &&
         request.selection.partition < 0)
         status = seek_offsets(tool, out.reader, &request.selection);

@@ -5,7 +5,6 @@
 #include "tools/crossdock/record_out.h"
 
 #include "tools/common/json_out.h"
-#include "tools/crossdock/session.h"
 #include "tools/crossdock/words.h"
 
 #include <inttypes.h>
@@ -14,49 +13,6 @@
 
 #define SCRATCH_BYTES 32u
 #define QUANTITY_BYTES 32u
-
-/* ---- names of channels ----------------------------------------------------------------------- */
-
-static void fetch_channels(struct record_out *out)
-{
-    json_t *reply;
-    size_t index;
-    json_t *row;
-    json_decref(out->channels);
-    out->channels = json_object();
-    if (session_call_all(out->tool, "source list", "channels", NULL, &reply) < 0)
-        return; /* the numbers stand in the output without their names */
-    json_array_foreach(json_object_get(reply, "channels"), index, row)
-    {
-        char number[24];
-        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT,
-                 json_integer_value(json_object_get(row, "number")));
-        json_object_set(out->channels, number, row);
-    }
-    json_decref(reply);
-}
-
-/* The row of a channel, NULL when the broker does not list it. A channel that is new since the
- * last fetch makes another one; one that stays unknown is noted, so that it makes no third. */
-static const json_t *channel_of(struct record_out *out, uint64_t channel)
-{
-    char number[24];
-    snprintf(number, sizeof number, "%" PRIu64, channel);
-    json_t *row = out->channels != NULL ? json_object_get(out->channels, number) : NULL;
-    if (row == NULL) {
-        fetch_channels(out);
-        row = json_object_get(out->channels, number);
-        if (row == NULL)
-            json_object_set_new(out->channels, number, json_null());
-    }
-    return json_is_object(row) ? row : NULL;
-}
-
-static const char *name_in(const json_t *row, const char *member)
-{
-    const char *name = json_string_value(json_object_get(row, member));
-    return name != NULL ? name : "";
-}
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
@@ -138,7 +94,6 @@ static void print_json(struct record_out *out, const xdock_view_t *view)
 {
     struct json_out json;
     char word[WORDS_BYTES];
-    const json_t *channel = channel_of(out, view->channel);
     json_begin(&json, stdout);
     json_text(&json, "topic", out->topic);
     json_number(&json, "partition", view->partition);
@@ -151,8 +106,8 @@ static void print_json(struct record_out *out, const xdock_view_t *view)
     put_document(&json, view);
     json_time(&json, "event_time", view->event_time_us);
     put_text(&json, "business_key", xdock_view_business_key(view));
-    put_word(&json, "source", name_in(channel, "source"));
-    put_word(&json, "channel", name_in(channel, "channel"));
+    put_word(&json, "source", channels_source(&out->names, view->channel));
+    put_word(&json, "channel", channels_name(&out->names, view->channel));
     json_number(&json, "channel_epoch", view->channel_epoch);
     json_number(&json, "sequence", view->sequence);
     put_lineage(&json, view);
@@ -260,6 +215,5 @@ void record_print(struct record_out *out, const xdock_view_t *view)
 
 void record_out_deinit(struct record_out *out)
 {
-    json_decref(out->channels);
-    out->channels = NULL;
+    channels_deinit(&out->names);
 }

@@ -7,16 +7,15 @@
 #define CROSSDOCK_TOOLS_CROSSDOCK_RECORD_OUT_H
 
 #include <crossdock/reader.h>
-#include <jansson.h>
 
-#include "tools/crossdock/tool.h"
+#include "tools/crossdock/channels.h"
 
 /* What printing needs to know beside the record. */
 struct record_out {
     struct tool *tool;      /* */
     xdock_reader_t *reader; /* for names of facilities */
     const char *topic;      /* */
-    json_t *channels;       /* number as text -> reply row of "source list"; NULL = not asked */
+    struct channels names;  /* of sources and channels */
     uint64_t printed;       /* records so far */
 };
 

@@ -9,6 +9,7 @@
 #include <crossdock/status.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Status, exit status, what to do next. */
@@ -66,7 +67,9 @@ static bool is_json(const struct tool *tool)
 
 static const char *command_of(const struct tool *tool)
 {
-    return tool->args.verb != NULL ? tool->args.verb->name : "";
+    if (tool->args.verb != NULL)
+        return tool->args.verb->name;
+    return tool->args.family != NULL ? tool->args.family : "";
 }
 
 static json_t *error_object(struct tool *tool, int status, const char *hint)
@@ -80,7 +83,8 @@ static json_t *error_object(struct tool *tool, int status, const char *hint)
 /* Prints an envelope and frees it. */
 static void print_envelope(struct tool *tool, json_t *envelope)
 {
-    bool stream = tool->args.verb != NULL && (tool->args.verb->flags & VERB_STREAM) != 0;
+    bool stream =
+        tool->stream || (tool->args.verb != NULL && (tool->args.verb->flags & VERB_STREAM) != 0);
     size_t flags = tool->output == OUTPUT_JSON && !stream ? JSON_INDENT(2) : JSON_COMPACT;
     json_dumpf(envelope, stdout, flags);
     putchar('\n');
@@ -156,4 +160,40 @@ int report_partly(struct tool *tool, const struct report_view *view, json_t *dat
     }
     json_decref(data);
     return report_exit(status);
+}
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+void report_text_begin(struct tool *tool)
+{
+    if (!is_json(tool) || !tool->output_given)
+        return;
+    FILE *stream = open_memstream(&tool->text, &tool->text_bytes);
+    if (stream == NULL)
+        return; /* the text is printed as it stands */
+    tool->text_stream = stdout;
+    stdout = stream; /* may be assigned to in the GNU C library */
+}
+
+int report_text_drop(struct tool *tool)
+{
+    if (tool->text_stream == NULL)
+        return EXIT_OK;
+    fclose(stdout);
+    stdout = tool->text_stream;
+    tool->text_stream = NULL;
+    free(tool->text);
+    tool->text = NULL;
+    return EXIT_OK;
+}
+
+int report_text_end(struct tool *tool)
+{
+    static const struct report_view view = {NULL, "text", ""};
+    if (tool->text_stream == NULL)
+        return EXIT_OK;
+    fflush(stdout);
+    json_t *data = json_pack("{s:s}", "text", tool->text);
+    report_text_drop(tool);
+    return report_data(tool, &view, data);
 }

@@ -32,6 +32,13 @@ int report_partly(struct tool *tool, const struct report_view *view, json_t *dat
  * look it up). Returns the exit status. */
 int report_failure(struct tool *tool, int status, const char *hint);
 
+/* For verbs whose data is a text, such as help: what is printed between these two is the data, with
+ * -o json as {"text":...}. Returns EXIT_OK. */
+void report_text_begin(struct tool *tool);
+int report_text_end(struct tool *tool);
+/* Drops what was collected, if anything: a failure follows. Returns EXIT_OK. */
+int report_text_drop(struct tool *tool);
+
 /* Exit status of a status. */
 int report_exit(int status);
 /* What to do about a status; "" when there is nothing to say. Static memory. */

@@ -4,6 +4,7 @@
  */
 #include "tools/crossdock/session.h"
 
+#include "tools/crossdock/names.h"
 #include "tools/crossdock/values.h"
 
 #include <crossdock/crossdock.h>
@@ -43,7 +44,9 @@ static int load_options(struct tool *tool, xdock_options_t *options)
     status = xdock_options_load(options, NULL, tool_option(tool, "profile"));
     if (status < 0) {
         snprintf(tool->detail, sizeof tool->detail, "%s", xdock_options_error(options));
-        return status;
+        if (strstr(tool->detail, "there is no section") != NULL)
+            names_suggest(tool, NAMES_PROFILE, tool_option(tool, "profile"));
+        return status == -ENOENT ? XDOCK_OPTION_INVALID : status;
     }
     return set_option(tool, options, "address", tool_option(tool, "address"));
 }

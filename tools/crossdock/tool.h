@@ -9,6 +9,7 @@
 #include <crossdock/base.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "tools/crossdock/args.h"
 
@@ -20,6 +21,7 @@ enum exit_status {
     EXIT_NOT_FOUND = 3,   /* no such topic, facility, source ... */
     EXIT_DENIED = 4,      /* not permitted */
     EXIT_UNREACHABLE = 5, /* no broker answers, or not in time */
+    EXIT_WARNING = 6,     /* a check is above its first threshold */
     EXIT_CRITICAL = 7,    /* a check is not well */
     EXIT_INTERRUPTED = 130
 };
@@ -37,8 +39,12 @@ struct tool {
     bool color;                /* colours on standard output */
     bool verbose;              /* --verbose */
     bool progress;             /* standard error is a terminal */
+    bool stream;               /* JSON is one object a line, as with VERB_STREAM */
     uint32_t timeout_ms;       /* --timeout */
     xdock_client_t *client;    /* NULL until the first call */
+    FILE *text_stream;         /* standard output while a text is collected, else NULL */
+    char *text;                /* what was collected */
+    size_t text_bytes;         /* */
     char detail[DETAIL_BYTES]; /* of the last failure, "" = the status says all */
 };
 

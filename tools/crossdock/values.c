@@ -48,6 +48,27 @@ int value_duration_ms(const char *text, uint32_t *ret_ms)
     return XDOCK_FIELD_INVALID;
 }
 
+int value_bytes(const char *text, uint64_t *ret_bytes)
+{
+    static const struct {
+        const char *unit;
+        unsigned shift;
+    } units[] = {{"", 0}, {"B", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 15)
+        return XDOCK_FIELD_INVALID;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        uint64_t number = strtoull(text, NULL, 10);
+        if (strcmp(text + digits, units[i].unit) != 0)
+            continue;
+        if (number > (UINT64_MAX >> 1) >> units[i].shift)
+            return XDOCK_FIELD_INVALID;
+        *ret_bytes = number << units[i].shift;
+        return 0;
+    }
+    return XDOCK_FIELD_INVALID;
+}
+
 /* Exactly `digits` decimal digits at *at, which moves behind them; -1 without. */
 static int take_digits(const char **at, unsigned digits)
 {

@@ -14,6 +14,8 @@
 int value_number(const char *text, uint64_t most, uint64_t *ret_number);
 /* "500ms", "10s", "2m", "1h"; at least 1 ms, at most 24 h. */
 int value_duration_ms(const char *text, uint32_t *ret_ms);
+/* "4096", "64KiB", "50GiB"; units KiB, MiB, GiB, TiB, and B. */
+int value_bytes(const char *text, uint64_t *ret_bytes);
 /* "2026-11-24", "2026-11-24T07:53Z", "2026-11-24T08:53:55.25+01:00"; without a zone UTC. */
 int value_time_us(const char *text, int64_t *ret_us);
 /* "2026-11-24" as 20261124. */

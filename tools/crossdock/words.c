@@ -4,6 +4,7 @@
  */
 #include "tools/crossdock/words.h"
 
+#include "tools/crossdock/suggest.h"
 #include "tools/crossdock/values.h"
 
 #include <crossdock/record.h>
@@ -11,6 +12,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Codes that events with names have, now and for some releases: families 0x01 to 0x0f. */
+#define EVENT_FIRST 0x0100u
+#define EVENT_END 0x1000u
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -93,6 +98,38 @@ int word_event(const char *text, uint16_t *ret_type)
     }
     *ret_type = type;
     return 0;
+}
+
+static void suggest_word(const char *const *words, size_t count, const char *text, char *why,
+                         size_t why_bytes)
+{
+    struct suggest suggest;
+    suggest_init(&suggest, text);
+    for (size_t i = 1; i < count; i++)
+        suggest_offer(&suggest, words[i], strlen(words[i]));
+    suggest_append(&suggest, why, why_bytes);
+}
+
+void word_status_suggest(const char *text, char *why, size_t why_bytes)
+{
+    suggest_word(statuses, COUNT(statuses), text, why, why_bytes);
+}
+
+void word_document_type_suggest(const char *text, char *why, size_t why_bytes)
+{
+    suggest_word(document_types, COUNT(document_types), text, why, why_bytes);
+}
+
+void word_event_suggest(const char *text, char *why, size_t why_bytes)
+{
+    struct suggest suggest;
+    suggest_init(&suggest, text);
+    for (uint16_t type = EVENT_FIRST; type < EVENT_END; type++) {
+        const char *name = xdock_event_name(type);
+        if (name != NULL)
+            suggest_offer(&suggest, name, strlen(name));
+    }
+    suggest_append(&suggest, why, why_bytes);
 }
 
 void word_status_text(uint8_t status, char *ret_text)

@@ -9,6 +9,7 @@
 #include "tools/inspect/commands.h"
 
 #include "tools/common/json_out.h"
+#include "tools/common/progress.h"
 #include "tools/inspect/state.h"
 #include "tools/inspect/walk.h"
 #include "wire/status.h"
@@ -17,9 +18,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#define PROGRESS_BLOCKS 4096u
 
 static const char next_damage[] =
     "keep a copy of the folder; `crossdock log dump FOLDER --segment N` shows what is around it";
@@ -146,12 +144,16 @@ static void verify_checkpoints(struct verify *verify,
 static void verify_log(struct verify *verify, struct walk *walk)
 {
     struct walk_item item;
-    bool progress = isatty(STDERR_FILENO) != 0;
+    struct progress progress;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < walk->folder->file_count; i++)
+        total += walk->folder->files[i].bytes;
+    progress_begin(&progress, true, "log verify", total);
     while (walk_next(walk, &item) != WALK_END) {
-        if (progress && walk->blocks % PROGRESS_BLOCKS == PROGRESS_BLOCKS - 1)
-            fprintf(stderr, "\rverified %" PRIu64 " MiB", walk->bytes >> 20);
+        progress_show(&progress, walk->bytes);
         if (item.kind != WALK_NOTE && item.kind != WALK_FINDING)
             continue;
+        progress_clear(&progress);
         bool numbered = item.file != NULL && item.file->status == 0;
         tell(verify, &(struct finding){.note = item.kind == WALK_NOTE,
                                        .file = item.file != NULL ? item.file->name : NULL,
@@ -162,8 +164,7 @@ static void verify_log(struct verify *verify, struct walk *walk)
                                        .text = item.text,
                                        .next = item.kind == WALK_NOTE ? next_none : next_damage});
     }
-    if (progress && walk->blocks >= PROGRESS_BLOCKS)
-        fprintf(stderr, "\r\033[K");
+    progress_end(&progress);
 }
 
 static void begin(struct verify *verify)
