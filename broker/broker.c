@@ -8,7 +8,7 @@
  */
 #include "broker/broker.h"
 
-#include "broker/io/env_uring.h"
+#include "broker/io/engine.h"
 #include "broker/lines.h"
 #include "broker/notify.h"
 #include "broker/setup.h"
@@ -53,9 +53,10 @@ struct broker {
     uint64_t reopened_ns[BROKER_REOPENS_MAX]; /* newest reopenings, a ring */
     uint32_t reopen_count;                    /* in all */
 
-    struct env *env;     /* of this life, NULL = not open */
-    struct shard *shard; /* NULL = not open */
-    void *memory;        /* of the shard, the env's */
+    struct engine engine; /* of this life, zeroed = not open */
+    struct env *env;      /* the engine's, NULL = not open */
+    struct shard *shard;  /* NULL = not open */
+    void *memory;         /* of the shard, the env's */
     uint64_t memory_bytes;
     bool recovered;       /* the shard may have writes on their way */
     struct setup setup;   /* of `config` */
@@ -236,12 +237,11 @@ static int lock_memory(struct broker *broker)
 static int open_env(struct broker *broker)
 {
     char quoted[LINE_BYTES], text[LINE_BYTES + 64];
-    static_assert(ENV_URING_WHY_BYTES <= CONFIG_WHY_BYTES, "its explanation fits");
-    int status = env_uring_open(&broker->setup.env, &broker->env, broker->why);
-    if (status < 0) {
-        broker->env = NULL;
+    static_assert(ENGINE_WHY_BYTES <= CONFIG_WHY_BYTES, "its explanation fits");
+    int status = engine_open(&broker->setup.engine, &broker->engine, broker->why);
+    if (status < 0)
         return say_failed(broker, "engine", status);
-    }
+    broker->env = broker->engine.env;
     snprintf(text, sizeof text, "name=%s why=%s", broker->env->engine,
              lines_quote(broker->env->engine_reason, quoted, sizeof quoted));
     say(broker, LINES_INFO, "engine", text);
@@ -359,7 +359,7 @@ static void life_close(struct broker *broker)
     broker->memory = NULL;
     broker->shard = NULL;
     broker->recovered = false;
-    env_uring_close(broker->env);
+    engine_close(&broker->engine);
     broker->env = NULL;
 }
 
@@ -470,8 +470,10 @@ enum broker_exit broker_run(const struct config *config, const struct config_sou
     enum broker_exit result = BROKER_EXIT_FAILED;
     char text[32];
     struct broker *broker = calloc(1, sizeof *broker);
-    if (broker == NULL)
+    if (broker == NULL) {
+        (void)fputs(BROKER_NO_MEMORY, out);
         return BROKER_EXIT_FAILED;
+    }
     broker->config = config;
     broker->sources = sources;
     lines_init(&broker->lines, out);

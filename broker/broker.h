@@ -28,6 +28,11 @@ enum broker_exit {
     BROKER_EXIT_USAGE = 2    /* command line or configuration */
 };
 
+/* What is said when there is not even memory for the first struct. */
+#define BROKER_NO_MEMORY                                                                           \
+    "crossdockd: no memory to start with; raise the memory limit of the service (MemoryMax, "      \
+    "ulimit -v)\n"
+
 /* Runs until stopped. `sources` are read again on HUP; all is borrowed. Lines go to `out`. */
 enum broker_exit broker_run(const struct config *config, const struct config_sources *sources,
                             FILE *out);

@@ -20,6 +20,12 @@ static enum broker_exit wrong(const char *why)
     return BROKER_EXIT_USAGE;
 }
 
+static enum broker_exit no_memory(void)
+{
+    fputs(BROKER_NO_MEMORY, stderr);
+    return BROKER_EXIT_FAILED;
+}
+
 /* Standard output may be a pipe that has gone or a full disk. */
 static enum broker_exit printed(void)
 {
@@ -35,10 +41,10 @@ static enum broker_exit print_version(void)
 static enum broker_exit check(const struct config *config)
 {
     char why[CONFIG_WHY_BYTES];
-    enum broker_exit result = BROKER_EXIT_FAILED;
+    enum broker_exit result;
     struct setup *setup = malloc(sizeof *setup);
     if (setup == NULL)
-        return result;
+        return no_memory();
     if (setup_make(config, setup_data_default(getenv("STATE_DIRECTORY"), geteuid() == 0), setup,
                    why) < 0) {
         result = wrong(why);
@@ -61,7 +67,7 @@ static enum broker_exit with_config(const struct command *command)
     enum broker_exit result;
     struct config *config = calloc(1, sizeof *config);
     if (config == NULL)
-        return BROKER_EXIT_FAILED;
+        return no_memory();
     if (config_load(config, &sources, why) < 0) {
         result = wrong(why);
     } else if (command->action == COMMAND_PRINT_CONFIG) {

@@ -165,9 +165,9 @@ static void make_net(const struct config *config, struct setup *setup)
     net->hello_timeout_ms = number32(config, OPTION_net_hello_timeout_ms);
     net->send_timeout_ms = number32(config, OPTION_net_send_timeout_ms);
     net->recv_buffers_max = number32(config, OPTION_net_receive_buffers);
-    setup->env.connections_max = net->connections_max;
-    setup->env.buffer_count = net->recv_buffers_max;
-    setup->env.buffer_bytes = number32(config, OPTION_net_receive_buffer_bytes);
+    setup->engine.env.connections_max = net->connections_max;
+    setup->engine.env.buffer_count = net->recv_buffers_max;
+    setup->engine.env.buffer_bytes = number32(config, OPTION_net_receive_buffer_bytes);
 }
 
 static void make_shard(const struct config *config, struct shard_options *shard)
@@ -221,7 +221,7 @@ int setup_make(const struct config *config, const char *data_default, struct set
     const char *data = config_text(config, OPTION_server_data);
     memset(setup, 0, sizeof *setup);
     shard_options_init(&setup->shard);
-    env_uring_options_init(&setup->env);
+    engine_options_init(&setup->engine);
     int status = check_together(config, why);
     if (status == 0)
         status = make_addresses(config, setup, why);
@@ -233,10 +233,12 @@ int setup_make(const struct config *config, const char *data_default, struct set
     make_net(config, setup);
     make_shard(config, &setup->shard);
     snprintf(setup->data, sizeof setup->data, "%s", data[0] != '\0' ? data : data_default);
-    setup->env.folder = setup->data;
-    setup->env.files_max = files_needed(&setup->shard.log);
+    setup->engine.env.folder = setup->data;
+    setup->engine.env.files_max = files_needed(&setup->shard.log);
     config_json(config, setup->config_json, sizeof setup->config_json);
     setup->shard.config_json = setup->config_json;
+    setup->engine.choice = (enum engine_choice)config_number(config, OPTION_process_engine);
+    setup->engine.file_threads = number32(config, OPTION_process_file_threads);
     setup->cpu = (int32_t)config_number(config, OPTION_process_cpu);
     setup->memory_lock = config_number(config, OPTION_process_mlock) != 0;
     return 0;

@@ -12,7 +12,7 @@
 
 #include "broker/config.h"
 #include "broker/config_print.h"
-#include "broker/io/env_uring.h"
+#include "broker/io/engine.h"
 #include "broker/shard/shard.h"
 
 #define SETUP_ADDRESSES_MAX 8u
@@ -20,7 +20,7 @@
 
 struct setup {
     struct shard_options shard;   /* borrows from the fields below */
-    struct env_uring_options env; /* signals are not in it */
+    struct engine_options engine; /* signals are not in it */
     char data[CONFIG_TEXT_BYTES_MAX];
     char addresses[SETUP_ADDRESSES_MAX][ENV_ADDRESS_BYTES_MAX];
     const char *address_list[SETUP_ADDRESSES_MAX];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The seam: the only way out of the broker's core. Clock, randomness, memory, files and network are
- * reached through one `struct env`; production puts io_uring behind it, tests a simulator that runs
- * from one seed, so the whole broker can be crashed, starved and replayed without a kernel.
+ * reached through one `struct env`; production puts io_uring or epoll behind it, tests a simulator
+ * that runs from one seed, so the whole broker can be crashed, starved and replayed without a
+ * kernel.
  *
  * Normal path: the shard asks for operations (each with a token), calls env_wait() once per turn,
  * and hands every event to the module that the token names. Nothing happens behind its back: no
@@ -197,6 +198,11 @@ struct env_ops {
     int (*wait)(struct env *env, struct env_event *events, uint32_t events_max,
                 uint64_t deadline_ns);
 
+    /* --- other shards ------------------------------------------------------------------------- */
+    /* Ends the wait of the env of shard `to` of the same broker, now or the next one. Only where
+     * several shards run. */
+    void (*bell)(struct env *env, uint32_t to);
+
     /* --- faults: production does nothing and answers false ------------------------------------ */
     void (*crash_point)(struct env *env, enum env_crash_point point);
     bool (*buggify)(struct env *env, enum env_buggify site);
@@ -205,7 +211,7 @@ struct env_ops {
 /* Implementations embed this as their first member. */
 struct env {
     const struct env_ops *ops;
-    const char *engine;        /* "io_uring", "simulator": for status and metrics */
+    const char *engine;        /* "io_uring", "epoll", "simulator": for status and metrics */
     const char *engine_reason; /* why this one, and how to get a better one; never NULL */
 };
 
@@ -330,6 +336,10 @@ static inline int env_wait(struct env *env, struct env_event *events, uint32_t e
                            uint64_t deadline_ns)
 {
     return env->ops->wait(env, events, events_max, deadline_ns);
+}
+static inline void env_bell(struct env *env, uint32_t to)
+{
+    env->ops->bell(env, to);
 }
 static inline void env_crash_point(struct env *env, enum env_crash_point point)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The production implementation of env.h: Linux 6.0 or newer, io_uring.
+ * The first production implementation of env.h: Linux 6.0 or newer, io_uring. Where that is refused
+ * there is env_epoll.h; engine.h chooses.
  *
  * Life cycle: env_uring_options_init(), set what differs, env_uring_open(), allocate through
  * env_mem_alloc(), env_mem_seal(), then turns of env_wait(), env_uring_close(). Open and every call
@@ -15,6 +16,7 @@
 #ifndef CROSSDOCK_BROKER_IO_ENV_URING_H
 #define CROSSDOCK_BROKER_IO_ENV_URING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/io/env.h"
@@ -47,8 +49,10 @@ struct env_uring_options {
                                   1 = cooperative, 2 = plain. For tests and troublesome kernels */
     uint64_t memory_bytes_max; /* budget of env_mem_alloc() and the tables of the env itself, in
                                   bytes; 0 = no limit (default) */
-    uint64_t signals; /* signals to deliver as events: bit n - 1 for signal n, 1 <= n <= 31;
-                         they are blocked in the calling thread and stay so. Default 0 */
+    uint64_t signals;  /* signals to deliver as events: bit n - 1 for signal n, 1 <= n <= 31;
+                          they are blocked in the calling thread and stay so. Default 0 */
+    bool *ret_refused; /* set by open when it gets as far as the ring: whether the kernel refused
+                          it; borrowed. Default NULL: not wanted */
 };
 
 void env_uring_options_init(struct env_uring_options *options);

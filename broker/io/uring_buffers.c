@@ -55,30 +55,32 @@ static void buffer_add(struct uring_buffers *buffers, uint32_t id)
     XD_ASSERT(buffers->unpublished <= buffers->count);
 }
 
-int uring_buffers_open(struct uring_buffers *buffers, struct uring_ring *ring,
-                       struct uring_memory *memory, uint32_t count, uint32_t bytes)
+int uring_buffers_open(struct uring_buffers *buffers, struct memory *memory, uint32_t count,
+                       uint32_t bytes)
 {
     XD_ASSERT(count > 0 && (count & (count - 1)) == 0);
     /* At least a page, because the kernel wants the free ring page aligned. */
     size_t ring_bytes = count * sizeof(struct io_uring_buf);
     ring_bytes = ring_bytes < 4096 ? 4096 : ring_bytes;
     *buffers = (struct uring_buffers){.count = count, .bytes = bytes};
-    buffers->free_ring = uring_memory_alloc(memory, ring_bytes);
-    buffers->lent = uring_memory_alloc(memory, count);
-    uint8_t *start = uring_memory_alloc(memory, (size_t)count * bytes);
-    if (!buffers->free_ring || !buffers->lent || !start)
-        return -ENOMEM;
+    buffers->free_ring = memory_alloc(memory, ring_bytes);
+    buffers->lent = memory_alloc(memory, count);
+    buffers->memory = memory_alloc(memory, (size_t)count * bytes);
+    return buffers->free_ring && buffers->lent && buffers->memory ? 0 : -ENOMEM;
+}
 
+int uring_buffers_register(struct uring_buffers *buffers, struct uring_ring *ring)
+{
+    XD_ASSERT(buffers->memory && buffers->unpublished == 0);
     struct io_uring_buf_reg registration = {
         .ring_addr = (uint64_t)(uintptr_t)buffers->free_ring,
-        .ring_entries = count,
+        .ring_entries = buffers->count,
         .bgid = URING_BUFFER_GROUP,
     };
     int status = io_uring_register_buf_ring(&ring->ring, &registration, 0);
     if (status < 0)
         return status;
-    buffers->memory = start;
-    for (uint32_t id = 0; id < count; id++)
+    for (uint32_t id = 0; id < buffers->count; id++)
         buffer_add(buffers, id);
     uring_buffers_publish(buffers);
     return 0;

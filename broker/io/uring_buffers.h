@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "broker/io/uring_memory.h"
+#include "broker/io/memory.h"
 #include "broker/io/uring_ring.h"
 
 /* The one buffer group of the ring. */
@@ -25,10 +25,12 @@ struct uring_buffers {
     uint32_t unpublished;                /* given back, not yet shown to the kernel */
 };
 
-/* Allocates from `memory` and registers with the ring, which must not be enabled yet.
- * 0, -ENOMEM or what the kernel answers. */
-int uring_buffers_open(struct uring_buffers *buffers, struct uring_ring *ring,
-                       struct uring_memory *memory, uint32_t count, uint32_t bytes);
+/* Allocates from `memory`. 0 or -ENOMEM. */
+int uring_buffers_open(struct uring_buffers *buffers, struct memory *memory, uint32_t count,
+                       uint32_t bytes);
+
+/* Shows the buffers to a ring, which must not be enabled yet. 0 or what the kernel answers. */
+int uring_buffers_register(struct uring_buffers *buffers, struct uring_ring *ring);
 
 /* Before the memory is freed. Accepts a zeroed object. */
 void uring_buffers_close(struct uring_buffers *buffers);

@@ -16,11 +16,8 @@
  */
 #include "broker/io/uring_env.h"
 
-#include "broker/io/address.h"
-
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void uring_net_init(struct env_uring *uring)
@@ -28,7 +25,7 @@ void uring_net_init(struct env_uring *uring)
     XD_ASSERT(uring->conns && uring->connections_max > 0);
     for (uint32_t i = 0; i < uring->connections_max; i++) {
         uring->conns[i].fd = -1;
-        uring->conns[i].next_free = i + 1 < uring->connections_max ? i + 1 : URING_OP_NONE;
+        uring->conns[i].next_free = i + 1 < uring->connections_max ? i + 1 : OP_NONE;
     }
     uring->conn_free = 0;
 }
@@ -38,15 +35,6 @@ void uring_net_close_all(struct env_uring *uring)
     for (uint32_t i = 0; uring->conns && i < uring->connections_max; i++) {
         if (uring->conns[i].fd >= 0)
             (void)close(uring->conns[i].fd); /* The peer learns of it either way. */
-    }
-    for (uint32_t i = 0; i < URING_LISTENERS_MAX; i++) {
-        struct uring_listener *listener = &uring->listeners[i];
-        if (listener->fd < 0)
-            continue;
-        if (listener->path[0] != '\0')
-            (void)unlink(listener->path); /* A leftover is recognised by the next start. */
-        (void)close(listener->fd);
-        listener->fd = -1;
     }
 }
 
@@ -64,8 +52,7 @@ static uint32_t conn_op_index(const struct env_uring *uring, env_conn conn,
            (uint32_t)which;
 }
 
-static struct uring_op *conn_op(const struct env_uring *uring, env_conn conn,
-                                enum uring_conn_op which)
+static struct op *conn_op(const struct env_uring *uring, env_conn conn, enum uring_conn_op which)
 {
     return &uring->ops.table[conn_op_index(uring, conn, which)];
 }
@@ -73,7 +60,7 @@ static struct uring_op *conn_op(const struct env_uring *uring, env_conn conn,
 /* Answers a call on a handle that is not open. */
 static void answer_closed(struct env_uring *uring, enum env_op kind, uint64_t token)
 {
-    uring_op_ready(&uring->ops, uring_op_take(&uring->ops, kind, -1, token), -EBADF);
+    op_ready(&uring->ops, op_take(&uring->ops, kind, -1, token), -EBADF);
 }
 
 /* --- accept ----------------------------------------------------------------------------------- */
@@ -81,32 +68,32 @@ static void answer_closed(struct env_uring *uring, enum env_op kind, uint64_t to
 void uring_net_accept(struct env *env, env_listener listener, uint64_t token)
 {
     struct env_uring *uring = uring_of(env);
-    if (listener < 0 || (uint32_t)listener >= URING_LISTENERS_MAX ||
-        uring->listeners[listener].fd < 0) {
+    if (!host_listener_is_open(&uring->host, listener)) {
         answer_closed(uring, ENV_OP_ACCEPT, token);
         return;
     }
     uint32_t index = uring->ops.pool_count + URING_FIXED_ACCEPT + (uint32_t)listener;
-    struct uring_op *op = uring_op_start(&uring->ops, index, ENV_OP_ACCEPT, listener, token);
+    struct op *op = op_start(&uring->ops, index, ENV_OP_ACCEPT, listener, token);
     struct io_uring_sqe *sqe = uring_sqe_for(uring, op);
     if (!sqe)
         return;
-    io_uring_prep_multishot_accept(sqe, uring->listeners[listener].fd, NULL, NULL, SOCK_CLOEXEC);
-    io_uring_sqe_set_data64(sqe, uring_op_user_data(&uring->ops, op));
+    io_uring_prep_multishot_accept(sqe, uring->host.listeners[listener].fd, NULL, NULL,
+                                   SOCK_CLOEXEC);
+    io_uring_sqe_set_data64(sqe, op_user_data(&uring->ops, op));
 }
 
 void uring_net_accept_stop(struct env *env, env_listener listener)
 {
     struct env_uring *uring = uring_of(env);
-    XD_ASSERT(listener >= 0 && (uint32_t)listener < URING_LISTENERS_MAX);
+    XD_ASSERT(listener >= 0 && (uint32_t)listener < HOST_LISTENERS_MAX);
     uint32_t index = uring->ops.pool_count + URING_FIXED_ACCEPT + (uint32_t)listener;
     uring_cancel(uring, &uring->ops.table[index]);
 }
 
-bool uring_accept_done(struct env_uring *uring, struct uring_op *op, int32_t result, bool more,
+bool uring_accept_done(struct env_uring *uring, struct op *op, int32_t result, bool more,
                        struct env_event *ret_event)
 {
-    if (result >= 0 && uring->conn_free == URING_OP_NONE) {
+    if (result >= 0 && uring->conn_free == OP_NONE) {
         (void)close(result); /* Refused: the table is full. */
         result = -EMFILE;
     } else if (result >= 0) {
@@ -114,10 +101,10 @@ bool uring_accept_done(struct env_uring *uring, struct uring_op *op, int32_t res
         struct uring_conn *conn = &uring->conns[slot];
         XD_ASSERT(!conn->in_use && conn->fd < 0);
         uring->conn_free = conn->next_free;
-        *conn = (struct uring_conn){.fd = result, .next_free = URING_OP_NONE, .in_use = true};
+        *conn = (struct uring_conn){.fd = result, .next_free = OP_NONE, .in_use = true};
         result = slot;
     }
-    uring_op_finish(&uring->ops, op, result, more, ret_event);
+    op_finish(&uring->ops, op, result, more, ret_event);
     return true;
 }
 
@@ -131,8 +118,8 @@ void uring_net_recv(struct env *env, env_conn conn, uint64_t token)
         return;
     }
     XD_ASSERT(!uring->conns[conn].closing);
-    struct uring_op *op = uring_op_start(&uring->ops, conn_op_index(uring, conn, URING_CONN_RECV),
-                                         ENV_OP_RECV, conn, token);
+    struct op *op = op_start(&uring->ops, conn_op_index(uring, conn, URING_CONN_RECV), ENV_OP_RECV,
+                             conn, token);
     /* Buffers that came back in this turn count, even if the entry is submitted early. */
     uring_buffers_publish(&uring->buffers);
     struct io_uring_sqe *sqe = uring_sqe_for(uring, op);
@@ -141,7 +128,7 @@ void uring_net_recv(struct env *env, env_conn conn, uint64_t token)
     io_uring_prep_recv_multishot(sqe, uring->conns[conn].fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = URING_BUFFER_GROUP;
-    io_uring_sqe_set_data64(sqe, uring_op_user_data(&uring->ops, op));
+    io_uring_sqe_set_data64(sqe, op_user_data(&uring->ops, op));
 }
 
 void uring_net_recv_stop(struct env *env, env_conn conn)
@@ -151,7 +138,7 @@ void uring_net_recv_stop(struct env *env, env_conn conn)
         uring_cancel(uring, conn_op(uring, conn, URING_CONN_RECV));
 }
 
-bool uring_recv_done(struct env_uring *uring, struct uring_op *op, int32_t result, uint32_t flags,
+bool uring_recv_done(struct env_uring *uring, struct op *op, int32_t result, uint32_t flags,
                      struct env_event *ret_event)
 {
     const uint8_t *data = NULL;
@@ -168,7 +155,7 @@ bool uring_recv_done(struct env_uring *uring, struct uring_op *op, int32_t resul
     XD_ASSERT(result <= 0 || data);
     int32_t conn = op->handle;
     bool more = flags & IORING_CQE_F_MORE;
-    uring_op_finish(&uring->ops, op, result, more, ret_event);
+    op_finish(&uring->ops, op, result, more, ret_event);
     ret_event->data = data;
     ret_event->buffer = buffer;
     if (!more)
@@ -190,13 +177,13 @@ uint32_t uring_buffers_free(struct env *env)
 /* --- send ------------------------------------------------------------------------------------- */
 
 /* Queues what is left of a send. */
-static void send_submit(struct env_uring *uring, struct uring_conn *conn, struct uring_op *op)
+static void send_submit(struct env_uring *uring, struct uring_conn *conn, struct op *op)
 {
     struct io_uring_sqe *sqe = uring_sqe_for(uring, op);
     if (!sqe)
         return;
-    io_uring_prep_sendmsg(sqe, conn->fd, uring_send_next(&conn->send), MSG_NOSIGNAL | MSG_WAITALL);
-    io_uring_sqe_set_data64(sqe, uring_op_user_data(&uring->ops, op));
+    io_uring_prep_sendmsg(sqe, conn->fd, send_next(&conn->send), MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_sqe_set_data64(sqe, op_user_data(&uring->ops, op));
 }
 
 void uring_net_send(struct env *env, env_conn conn, const struct iovec *pieces,
@@ -210,13 +197,13 @@ void uring_net_send(struct env *env, env_conn conn, const struct iovec *pieces,
     }
     struct uring_conn *slot = &uring->conns[conn];
     XD_ASSERT(!slot->closing);
-    struct uring_op *op = uring_op_start(&uring->ops, conn_op_index(uring, conn, URING_CONN_SEND),
-                                         ENV_OP_SEND, conn, token);
-    uring_send_start(&slot->send, pieces, piece_count);
+    struct op *op = op_start(&uring->ops, conn_op_index(uring, conn, URING_CONN_SEND), ENV_OP_SEND,
+                             conn, token);
+    send_start(&slot->send, pieces, piece_count);
     send_submit(uring, slot, op);
 }
 
-bool uring_send_done(struct env_uring *uring, struct uring_op *op, int32_t result,
+bool uring_send_done(struct env_uring *uring, struct op *op, int32_t result,
                      struct env_event *ret_event)
 {
     int32_t conn = op->handle;
@@ -224,13 +211,13 @@ bool uring_send_done(struct env_uring *uring, struct uring_op *op, int32_t resul
     /* With MSG_WAITALL a short count means a lost connection or a cancelled send, and older kernels
      * also stop short for other reasons: going on tells which. */
     if (result > 0) {
-        if (!uring_send_advance(&slot->send, (uint32_t)result) && !slot->closing) {
+        if (!send_advance(&slot->send, (uint32_t)result) && !slot->closing) {
             send_submit(uring, slot, op);
             return false;
         }
         result = (int32_t)slot->send.sent;
     }
-    uring_op_finish(&uring->ops, op, result, false, ret_event);
+    op_finish(&uring->ops, op, result, false, ret_event);
     uring_conn_settle(uring, conn, ENV_OP_SEND);
     return true;
 }
@@ -246,8 +233,8 @@ void uring_net_close(struct env *env, env_conn conn, uint64_t token)
     }
     XD_ASSERT(!uring->conns[conn].closing);
     uring->conns[conn].closing = true;
-    (void)uring_op_start(&uring->ops, conn_op_index(uring, conn, URING_CONN_CLOSE), ENV_OP_CLOSE,
-                         conn, token);
+    (void)op_start(&uring->ops, conn_op_index(uring, conn, URING_CONN_CLOSE), ENV_OP_CLOSE, conn,
+                   token);
     uring_cancel(uring, conn_op(uring, conn, URING_CONN_RECV));
     uring_cancel(uring, conn_op(uring, conn, URING_CONN_SEND));
     uring_conn_settle(uring, conn, ENV_OP_COUNT);
@@ -264,32 +251,16 @@ void uring_conn_settle(struct env_uring *uring, int32_t conn, enum env_op finish
         uring->conn_free = (uint32_t)conn;
         return;
     }
-    if (!slot->closing || conn_op(uring, conn, URING_CONN_RECV)->state != URING_OP_FREE ||
-        conn_op(uring, conn, URING_CONN_SEND)->state != URING_OP_FREE)
+    if (!slot->closing || conn_op(uring, conn, URING_CONN_RECV)->state != OP_FREE ||
+        conn_op(uring, conn, URING_CONN_SEND)->state != OP_FREE)
         return;
     (void)close(slot->fd); /* Nothing to be done about an error; the peer is gone either way. */
     slot->fd = -1;
-    uring_op_ready(&uring->ops, conn_op(uring, conn, URING_CONN_CLOSE), 0);
+    op_ready(&uring->ops, conn_op(uring, conn, URING_CONN_CLOSE), 0);
 }
 
 void uring_net_peer(struct env *env, env_conn conn, char *ret_address)
 {
     struct env_uring *uring = uring_of(env);
-    XD_ASSERT(ret_address);
-    struct address peer = {.bytes = sizeof(peer.socket)};
-    if (!conn_is_open(uring, conn) ||
-        getpeername(uring->conns[conn].fd, &peer.socket.any, &peer.bytes) != 0) {
-        (void)snprintf(ret_address, ENV_ADDRESS_BYTES_MAX, "(disconnected)");
-        return;
-    }
-    struct ucred who;
-    socklen_t bytes = sizeof(who);
-    if (peer.socket.any.sa_family == AF_UNIX &&
-        getsockopt(uring->conns[conn].fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) == 0) {
-        /* Clients do not bind a name; who they are says more. */
-        (void)snprintf(ret_address, ENV_ADDRESS_BYTES_MAX, "unix:pid=%d,uid=%u", (int)who.pid,
-                       (unsigned)who.uid);
-        return;
-    }
-    address_text(&peer, ret_address);
+    host_peer_text(conn_is_open(uring, conn) ? uring->conns[conn].fd : -1, ret_address);
 }

@@ -14,8 +14,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #define NS_PER_SECOND 1000000000ull
 
@@ -26,54 +24,44 @@
 
 /* Watches the signalfd once; a signal that is pending already completes at once, so watching again
  * after each signal misses none. */
-static void signal_watch(struct env_uring *uring, struct uring_op *op)
+static void signal_watch(struct env_uring *uring, struct op *op)
 {
     struct io_uring_sqe *sqe = uring_sqe_for(uring, op);
     if (!sqe)
         return;
-    io_uring_prep_poll_add(sqe, uring->signal_fd, POLLIN);
-    io_uring_sqe_set_data64(sqe, uring_op_user_data(&uring->ops, op));
+    io_uring_prep_poll_add(sqe, uring->host.signal_fd, POLLIN);
+    io_uring_sqe_set_data64(sqe, op_user_data(&uring->ops, op));
 }
 
 /* A watch ended, or found no room: reads one signal, watches on. False when there was none. */
-static bool signal_done(struct env_uring *uring, struct uring_op *op, struct env_event *ret_event)
+static bool signal_done(struct env_uring *uring, struct op *op, struct env_event *ret_event)
 {
-    struct signalfd_siginfo info;
-    ssize_t bytes = read(uring->signal_fd, &info, sizeof(info));
+    bool taken = host_signal_take(&uring->host, ret_event);
     signal_watch(uring, op);
-    if (bytes != (ssize_t)sizeof(info))
-        return false;
-    *ret_event = (struct env_event){
-        .token = env_token(ENV_OWNER_PROCESS, 0, info.ssi_signo),
-        .result = (int32_t)info.ssi_signo,
-        .buffer = ENV_BUFFER_NONE,
-        .op = ENV_OP_SIGNAL,
-        .more = 1,
-    };
-    return true;
+    return taken;
 }
 
 void uring_signal_start(struct env_uring *uring)
 {
-    XD_ASSERT(uring->signal_fd >= 0);
+    XD_ASSERT(uring->host.signal_fd >= 0);
     uint32_t index = uring->ops.pool_count + URING_FIXED_SIGNAL;
-    signal_watch(uring, uring_op_start(&uring->ops, index, ENV_OP_SIGNAL, 0, 0));
+    signal_watch(uring, op_start(&uring->ops, index, ENV_OP_SIGNAL, 0, 0));
 }
 
 /* --- submission ------------------------------------------------------------------------------- */
 
-struct io_uring_sqe *uring_sqe_for(struct env_uring *uring, struct uring_op *op)
+struct io_uring_sqe *uring_sqe_for(struct env_uring *uring, struct op *op)
 {
     struct io_uring_sqe *sqe = uring_ring_sqe(&uring->ring);
     /* No test reaches the next line: the kernel would have to be out of memory for requests. */
     if (!sqe)
-        uring_op_ready(&uring->ops, op, -EAGAIN);
+        op_ready(&uring->ops, op, -EAGAIN);
     return sqe;
 }
 
-void uring_cancel(struct env_uring *uring, struct uring_op *op)
+void uring_cancel(struct env_uring *uring, struct op *op)
 {
-    if (op->state != URING_OP_STARTED)
+    if (op->state != OP_STARTED)
         return;
     struct io_uring_sqe *sqe = uring_ring_sqe(&uring->ring);
     if (!sqe) {
@@ -83,7 +71,7 @@ void uring_cancel(struct env_uring *uring, struct uring_op *op)
         return;
     }
     /* By generation: if the operation has ended meanwhile, nothing else can be hit. */
-    io_uring_prep_cancel64(sqe, uring_op_user_data(&uring->ops, op), 0);
+    io_uring_prep_cancel64(sqe, op_user_data(&uring->ops, op), 0);
     io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
     io_uring_sqe_set_data64(sqe, URING_USER_DATA_IGNORED);
 }
@@ -91,7 +79,7 @@ void uring_cancel(struct env_uring *uring, struct uring_op *op)
 static void cancels_retry(struct env_uring *uring)
 {
     for (uint32_t i = 0; i < uring->ops.count && uring->ops.cancels_owed > 0; i++) {
-        struct uring_op *op = &uring->ops.table[i];
+        struct op *op = &uring->ops.table[i];
         if (!op->cancel_owed)
             continue;
         op->cancel_owed = 0;
@@ -115,7 +103,7 @@ static void completion_drop(struct env_uring *uring, const struct io_uring_cqe *
 static bool completion_take(struct env_uring *uring, const struct io_uring_cqe *cqe,
                             struct env_event *ret_event)
 {
-    struct uring_op *op = uring_op_find(&uring->ops, cqe->user_data);
+    struct op *op = op_find(&uring->ops, cqe->user_data);
     if (!op) {
         completion_drop(uring, cqe);
         return false;
@@ -124,8 +112,8 @@ static bool completion_take(struct env_uring *uring, const struct io_uring_cqe *
     case ENV_OP_WRITE:
     case ENV_OP_READ:
     case ENV_OP_SYNC:
-        uring_file_done(uring, op);
-        uring_op_finish(&uring->ops, op, cqe->res, false, ret_event);
+        host_file_done(&uring->host, op->handle);
+        op_finish(&uring->ops, op, cqe->res, false, ret_event);
         return true;
     case ENV_OP_ACCEPT:
         return uring_accept_done(uring, op, cqe->res, cqe->flags & IORING_CQE_F_MORE, ret_event);
@@ -145,7 +133,7 @@ static bool completion_take(struct env_uring *uring, const struct io_uring_cqe *
 }
 
 /* True when the oldest answer of the ready list became an event. */
-static bool ready_take(struct env_uring *uring, struct uring_op *op, struct env_event *ret_event)
+static bool ready_take(struct env_uring *uring, struct op *op, struct env_event *ret_event)
 {
     enum env_op kind = (enum env_op)op->op;
     int32_t handle = op->handle;
@@ -153,8 +141,8 @@ static bool ready_take(struct env_uring *uring, struct uring_op *op, struct env_
         return signal_done(uring, op, ret_event);
     bool is_conn = kind == ENV_OP_RECV || kind == ENV_OP_SEND || kind == ENV_OP_CLOSE;
     if (kind == ENV_OP_WRITE || kind == ENV_OP_READ || kind == ENV_OP_SYNC)
-        uring_file_done(uring, op);
-    uring_op_finish(&uring->ops, op, op->result, false, ret_event);
+        host_file_done(&uring->host, op->handle);
+    op_finish(&uring->ops, op, op->result, false, ret_event);
     if (is_conn && handle >= 0)
         uring_conn_settle(uring, handle, kind);
     return true;
@@ -164,7 +152,7 @@ static uint32_t drain_ready(struct env_uring *uring, struct env_event *events, u
 {
     uint32_t count = 0;
     while (count < room) {
-        struct uring_op *op = uring_op_next(&uring->ops);
+        struct op *op = op_next(&uring->ops);
         if (!op)
             break;
         if (ready_take(uring, op, &events[count]))
@@ -238,8 +226,7 @@ int uring_wait(struct env *env, struct env_event *events, uint32_t events_max, u
     for (;;) {
         uring_buffers_publish(&uring->buffers);
         cancels_retry(uring);
-        bool waiting =
-            uring->ops.ready_head != URING_OP_NONE || io_uring_cq_ready(&uring->ring.ring) > 0;
+        bool waiting = uring->ops.ready_head != OP_NONE || io_uring_cq_ready(&uring->ring.ring) > 0;
         uint64_t now = waiting || deadline_ns == 0 ? 0 : env_now_mono_ns(env);
         uint64_t wait_ns = waiting || now >= deadline_ns ? 0 : deadline_ns - now;
         int status = enter(uring, wait_ns);

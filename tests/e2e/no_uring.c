@@ -1,42 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs a program to which io_uring is forbidden, as the default profile of a container does it:
+ * Runs a program to which io_uring is forbidden:
  *
- *   no_uring PROGRAM [ARGUMENT]...
+ *   no_uring HOW PROGRAM [ARGUMENT]...
  *
- * Normal path: no new privileges, a seccomp filter that answers io_uring_setup with EPERM and lets
- * everything else pass, exec. Failure path: exit status 77, the machine cannot do this.
+ *   EPERM, EACCES, ENOSYS   io_uring_setup ends with this error: the default profile of a
+ * container, a security module, a sandbox old                     a kernel before io_uring:
+ * epoll_pwait2 and flags of a write are unknown to it as well
+ *
+ * Normal path: a filter, then exec. Failure path: exit status 77, the machine cannot do this.
  */
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
+#include "tests/support/forbid.h"
+
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include <string.h>
 #include <unistd.h>
 
+#define EXIT_USAGE 2
 #define EXIT_SKIPPED 77
+#define CALLS_MAX 3
+
+struct way {
+    const char *name;
+    struct forbid_call calls[CALLS_MAX];
+    int count;
+};
+
+static const struct way WAYS[] = {
+    {"EPERM", {{SYS_io_uring_setup, EPERM}}, 1},
+    {"EACCES", {{SYS_io_uring_setup, EACCES}}, 1},
+    {"ENOSYS", {{SYS_io_uring_setup, ENOSYS}}, 1},
+    {"old",
+     {{SYS_io_uring_setup, ENOSYS}, {SYS_epoll_pwait2, ENOSYS}, {SYS_pwritev2, EOPNOTSUPP}},
+     3},
+};
 
 int main(int argc, char **argv)
 {
-    struct sock_filter rules[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog program = {.len = sizeof rules / sizeof rules[0], .filter = rules};
-    if (argc < 2) {
-        fprintf(stderr, "usage: no_uring PROGRAM [ARGUMENT]...\n");
-        return 2;
+    const struct way *way = NULL;
+    for (size_t i = 0; argc >= 3 && i < sizeof WAYS / sizeof WAYS[0]; i++) {
+        if (strcmp(argv[1], WAYS[i].name) == 0)
+            way = &WAYS[i];
     }
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
+    if (way == NULL) {
+        fprintf(stderr, "usage: no_uring EPERM|EACCES|ENOSYS|old PROGRAM [ARGUMENT]...\n");
+        return EXIT_USAGE;
+    }
+    if (forbid_calls(way->calls, way->count) != 0) {
         perror("no_uring: seccomp");
         return EXIT_SKIPPED;
     }
-    execv(argv[1], argv + 1);
-    perror(argv[1]);
+    execv(argv[2], argv + 2);
+    perror(argv[2]);
     return EXIT_SKIPPED;
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits of the process and of the machine: each is named with the way out, and a broker that has
 run into one goes on when it is gone."""
+import json
 import os
 import resource
 import signal
@@ -80,13 +81,59 @@ class AtStart(bad.BadCase):
                            before=within('--as=17179869184:17179869184'))
         self.refused(result, FAILED, 'ENOMEM', 'log.tail_bytes', 'log.index_bytes')
 
-    def test_a_machine_that_forbids_io_uring_is_told_how_to_allow_it(self):
-        probe = subprocess.run([NO_URING, '/bin/true'], capture_output=True, check=False)
+
+class WithoutRing(bad.BadCase):
+    """io_uring is refused as containers, policies and kernels do it. The folder that one engine
+    leaves is the other's."""
+
+    WAYS = {'EPERM': 'seccomp', 'EACCES': 'seccomp', 'ENOSYS': 'Linux 6.0', 'old': 'Linux 6.0'}
+
+    @classmethod
+    def setUpClass(cls):
+        probe = subprocess.run([NO_URING, 'EPERM', '/bin/true'], capture_output=True, check=False)
         if probe.returncode == SKIPPED:
-            self.skipTest(probe.stderr.decode().strip())
-        result = bad.start(self.data(), before=[NO_URING])
-        self.refused(result, FAILED, 'EPERM', 'io_uring')
-        self.assertIn('seccomp', result.lines[-1] + result.lines[-2])
+            raise unittest.SkipTest(probe.stderr.decode().strip())
+
+    def engine_of(self, broker):
+        """What the status says about the engine: its name and the reason."""
+        status = json.loads(broker.run('-o', 'json', 'status').stdout)['data']
+        return status['engine'], status['engine_reason']
+
+    def test_epoll_serves_and_says_how_to_allow_io_uring(self):
+        broker = Broker(['process.engine=auto'])
+        self.addCleanup(broker.close)
+        for number, (way, remedy) in enumerate(self.WAYS.items(), 1):
+            with self.subTest(way=way):
+                broker.start(before=[NO_URING, way])
+                line = [line for line in broker.read_log().splitlines() if ' engine ' in line][0]
+                self.assertIn(' name=epoll why="no io_uring: ring set-up: ', line)
+                self.assertIn('ENOSYS' if way == 'old' else way, line)
+                self.assertIn(remedy, line)
+                self.assertEqual('epoll_pwait2' in line, way == 'old')
+                engine, reason = self.engine_of(broker)
+                self.assertEqual(engine, 'epoll')
+                self.assertIn(remedy, reason)
+                broker.run('facility', 'add', f'DC{number:02}')
+                self.assertEqual(broker.stop(), 0)
+        broker.start()
+        listed = broker.run('facility', 'list').stdout
+        for number in range(1, len(self.WAYS) + 1):
+            self.assertIn(f'DC{number:02}', listed)
+
+    def test_epoll_that_is_asked_for_serves_where_io_uring_could(self):
+        broker = Broker(['process.engine=epoll', 'process.file_threads=3'])
+        self.addCleanup(broker.close)
+        broker.start()
+        self.assertIn(' engine name=epoll why="asked for; file threads: 3"', broker.read_log())
+        self.assertEqual(self.engine_of(broker)[0], 'epoll')
+        self.assertEqual(broker.stop(), 0)
+
+    def test_io_uring_that_is_asked_for_is_not_replaced(self):
+        for way, remedy in self.WAYS.items():
+            with self.subTest(way=way):
+                result = bad.start(os.path.join(self.folder, way), 'process.engine=io_uring',
+                                   before=[NO_URING, way])
+                self.refused(result, FAILED, 'ENOSYS' if way == 'old' else way, remedy)
 
 
 class WhileServing(folder.FolderCase):

@@ -11,7 +11,6 @@
 #define CROSSDOCK_TESTS_SUPPORT_BROKER_CHILD_H
 
 #include "broker/broker.h"
-#include "broker/io/env_uring.h"
 #include "wire/frame.h"
 #include "wire/request.h"
 
@@ -59,23 +58,6 @@ static inline void remove_folder(const char *folder)
     nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Skips the test where the kernel gives no ring. */
-static inline void ring_need(void)
-{
-    char why[ENV_URING_WHY_BYTES], folder[] = "/tmp/xd_broker_probe_XXXXXX";
-    struct env_uring_options options;
-    struct env *env;
-    cr_assert_not_null(mkdtemp(folder));
-    env_uring_options_init(&options);
-    options.folder = folder;
-    int status = env_uring_open(&options, &env, why);
-    if (status == 0)
-        env_uring_close(env);
-    remove_folder(folder);
-    if (status < 0)
-        cr_skip_test("io_uring is not available: %s", why);
-}
-
 static inline void child_init(struct child *child)
 {
     memset(child, 0, sizeof *child);
@@ -115,6 +97,7 @@ static inline void child_run(struct child *child, int output)
     signal(SIGXFSZ, SIG_IGN);
     if (child->notify[0] != '\0')
         setenv("NOTIFY_SOCKET", child->notify, 1);
+    sources.environment = environ;
     int status = config_load(&config, &sources, why);
     if (status < 0)
         _exit(BROKER_EXIT_USAGE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a run of log_run.h knows, and the engine that it runs on: a table of four calls. The
- * simulator's stands here, io_uring's in log_run_uring.h.
+ * simulator's stands here, those of production in log_run_disk.h.
  */
 #ifndef CROSSDOCK_TESTS_SUPPORT_LOG_RUN_ENGINE_H
 #define CROSSDOCK_TESTS_SUPPORT_LOG_RUN_ENGINE_H

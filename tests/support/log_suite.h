@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the log promises, as cases that every engine runs: the simulator, and io_uring on a real
- * folder. No case injects a fault; those that do stay with the simulator.
+ * What the log promises, as cases that every engine runs: the simulator, and io_uring and epoll
+ * on a real folder. No case injects a fault; those that do stay with the simulator.
  *
  * A case gets a run that was begun and not opened; the caller ends it. LOG_SUITE_CASES(X) names all
  * of them, so that a test program instantiates them for its engine:

@@ -35,7 +35,7 @@ Test(setup, makes_a_setup_of_the_defaults)
     cr_assert_eq(setup.shard.address_count, 1);
     cr_assert_str_eq(setup.shard.addresses[0], "127.0.0.1:7700");
     cr_assert_str_eq(setup.data, "crossdock-data");
-    cr_assert_eq(setup.env.folder, setup.data);
+    cr_assert_eq(setup.engine.env.folder, setup.data);
     cr_assert_eq(setup.shard.topic_count, 6);
     cr_assert_str_eq(setup.shard.topics[0].name, "stock");
     cr_assert_eq(setup.shard.topics[0].width, 8);
@@ -45,7 +45,9 @@ Test(setup, makes_a_setup_of_the_defaults)
     cr_assert_str_eq(setup.shard.version, version_release());
     cr_assert_eq(setup.cpu, -1);
     cr_assert_not(setup.memory_lock);
-    cr_assert_geq(setup.env.files_max, 64 * 4 + 8);
+    cr_assert_eq(setup.engine.choice, ENGINE_AUTO);
+    cr_assert_eq(setup.engine.file_threads, 2);
+    cr_assert_geq(setup.engine.env.files_max, 64 * 4 + 8);
     cr_assert_gt(shard_bytes_needed(&setup.shard), 128u << 20);
 }
 
@@ -95,15 +97,15 @@ Test(setup, hands_every_option_of_connections_on)
     set("net.receive_buffer_bytes", "8KiB");
     cr_assert_eq(make(), 0, "%s", why);
     cr_assert_eq(setup.shard.net.connections_max, 11);
-    cr_assert_eq(setup.env.connections_max, 11);
+    cr_assert_eq(setup.engine.env.connections_max, 11);
     cr_assert_eq(setup.shard.net.frame_bytes_max, 2u << 20);
     cr_assert_eq(setup.shard.net.out_chunk_count, 33);
     cr_assert_eq(setup.shard.net.frame_timeout_ms, 44);
     cr_assert_eq(setup.shard.net.hello_timeout_ms, 55);
     cr_assert_eq(setup.shard.net.send_timeout_ms, 66);
-    cr_assert_eq(setup.env.buffer_count, 64);
+    cr_assert_eq(setup.engine.env.buffer_count, 64);
     cr_assert_eq(setup.shard.net.recv_buffers_max, 64);
-    cr_assert_eq(setup.env.buffer_bytes, 8192);
+    cr_assert_eq(setup.engine.env.buffer_bytes, 8192);
 }
 
 /* The same for the tables of the shard and for the process. */
@@ -123,8 +125,12 @@ Test(setup, hands_every_option_of_tables_on)
     set("read.waiters_max", "28");
     set("process.cpu", "1");
     set("process.mlock", "yes");
+    set("process.engine", "epoll");
+    set("process.file_threads", "5");
     cr_assert_eq(make(), 0, "%s", why);
     cr_assert_str_eq(setup.data, "/srv/x");
+    cr_assert_eq(setup.engine.choice, ENGINE_EPOLL);
+    cr_assert_eq(setup.engine.file_threads, 5);
     cr_assert_eq(setup.shard.default_durability, XD_DURABILITY_WRITTEN);
     cr_assert_eq(setup.shard.sessions.channels_max, 21);
     cr_assert_eq(setup.shard.sessions.chains_max, 22);
@@ -213,7 +219,7 @@ Test(setup, refuses_options_that_contradict_each_other)
     cr_assert_eq(make(), 0, "%s", why);
     set("log.retention_bytes", "0");
     cr_assert_eq(make(), 0, "%s", why);
-    cr_assert_eq(setup.env.files_max, ENV_URING_FILES_MAX);
+    cr_assert_eq(setup.engine.env.files_max, ENV_URING_FILES_MAX);
 }
 
 /* The service's state folder wins over the rule for root. */

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Listening sockets.
+ * Listening sockets, and who is at the other end of an accepted one.
  *
  * Normal path: parse, socket, options that accepted sockets inherit, bind, listen, tell the bound
  * address. Failure paths: -EINVAL for a malformed address, -EMFILE without a free slot, else what
  * the kernel said. A socket file that nobody answers on is a leftover and replaced; one that is
  * answered, or a file that is no socket, is never touched. Shutdown removes our socket file.
  */
-#include "broker/io/uring_env.h"
+#include "broker/io/host.h"
 
 #include "broker/io/address.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,19 +66,19 @@ static int bind_and_listen(int fd, const struct address *address)
     return listen(fd, LISTEN_BACKLOG) != 0 ? -errno : 0;
 }
 
-int uring_net_listen(struct env *env, const char *address, env_listener *ret_listener,
-                     char *ret_address)
+int host_net_listen(struct env *env, const char *address, env_listener *ret_listener,
+                    char *ret_address)
 {
-    struct env_uring *uring = uring_of(env);
+    struct host *host = host_of(env);
     XD_ASSERT(address && ret_listener && ret_address);
     struct address wanted;
     int status = address_parse(address, &wanted);
     if (status < 0)
         return status;
     uint32_t slot = 0;
-    while (slot < URING_LISTENERS_MAX && uring->listeners[slot].fd >= 0)
+    while (slot < HOST_LISTENERS_MAX && host->listeners[slot].fd >= 0)
         slot++;
-    if (slot == URING_LISTENERS_MAX)
+    if (slot == HOST_LISTENERS_MAX)
         return -EMFILE;
     int fd = socket(wanted.socket.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -91,7 +92,7 @@ int uring_net_listen(struct env *env, const char *address, env_listener *ret_lis
         (void)close(fd); /* Never listened. */
         return status;
     }
-    struct uring_listener *listener = &uring->listeners[slot];
+    struct host_listener *listener = &host->listeners[slot];
     listener->fd = fd;
     listener->path[0] = '\0';
     if (wanted.socket.any.sa_family == AF_UNIX)
@@ -99,4 +100,48 @@ int uring_net_listen(struct env *env, const char *address, env_listener *ret_lis
     address_text(&bound, ret_address);
     *ret_listener = (env_listener)slot;
     return 0;
+}
+
+bool host_listener_is_open(const struct host *host, env_listener listener)
+{
+    return listener >= 0 && (uint32_t)listener < HOST_LISTENERS_MAX &&
+           host->listeners[listener].fd >= 0;
+}
+
+void host_listener_close(struct host *host, env_listener listener)
+{
+    XD_ASSERT(host_listener_is_open(host, listener));
+    struct host_listener *slot = &host->listeners[listener];
+    if (slot->path[0] != '\0')
+        (void)unlink(slot->path); /* A leftover is recognised by the next start. */
+    (void)close(slot->fd);
+    slot->fd = -1;
+}
+
+void host_listeners_close(struct host *host)
+{
+    for (uint32_t i = 0; i < HOST_LISTENERS_MAX; i++) {
+        if (host->listeners[i].fd >= 0)
+            host_listener_close(host, (env_listener)i);
+    }
+}
+
+void host_peer_text(int fd, char *ret_address)
+{
+    XD_ASSERT(ret_address);
+    struct address peer = {.bytes = sizeof(peer.socket)};
+    if (fd < 0 || getpeername(fd, &peer.socket.any, &peer.bytes) != 0) {
+        (void)snprintf(ret_address, ENV_ADDRESS_BYTES_MAX, "(disconnected)");
+        return;
+    }
+    struct ucred who;
+    socklen_t bytes = sizeof(who);
+    if (peer.socket.any.sa_family == AF_UNIX &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) == 0) {
+        /* Clients do not bind a name; who they are says more. */
+        (void)snprintf(ret_address, ENV_ADDRESS_BYTES_MAX, "unix:pid=%d,uid=%u", (int)who.pid,
+                       (unsigned)who.uid);
+        return;
+    }
+    address_text(&peer, ret_address);
 }

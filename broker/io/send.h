@@ -4,8 +4,8 @@
  * took only a part of them. Pure arithmetic. Must not touch sockets, and must not change the
  * pieces, which belong to the caller.
  */
-#ifndef CROSSDOCK_BROKER_IO_URING_SEND_H
-#define CROSSDOCK_BROKER_IO_URING_SEND_H
+#ifndef CROSSDOCK_BROKER_IO_SEND_H
+#define CROSSDOCK_BROKER_IO_SEND_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 
 /* A send in flight. Its address must not change while the kernel has `header`. */
-struct uring_send {
+struct send {
     const struct iovec *pieces; /* the caller's, until the SEND event */
     uint32_t piece_count;       /* all of them */
     uint32_t piece_index;       /* first piece that is not sent completely */
@@ -25,13 +25,13 @@ struct uring_send {
 };
 
 /* Starts a send of at least one byte and at most INT32_MAX (asserted). */
-void uring_send_start(struct uring_send *send, const struct iovec *pieces, uint32_t piece_count);
+void send_start(struct send *send, const struct iovec *pieces, uint32_t piece_count);
 
 /* The header of the next call: the rest of a piece that went out partly, else whole pieces. There
  * must be bytes left. Valid until the next call of this module on the send. */
-const struct msghdr *uring_send_next(struct uring_send *send);
+const struct msghdr *send_next(struct send *send);
 
 /* The kernel took so many bytes of the last header. True when everything is sent. */
-bool uring_send_advance(struct uring_send *send, uint32_t bytes);
+bool send_advance(struct send *send, uint32_t bytes);
 
 #endif

@@ -5,7 +5,7 @@
  * Normal path: one header with all pieces, one step to the end. Failure path: a short count stops
  * inside a piece, which is then sent alone before whole pieces follow. Nothing to shut down.
  */
-#include "broker/io/uring_send.h"
+#include "broker/io/send.h"
 
 #include "wire/xassert.h"
 
@@ -14,19 +14,18 @@
 /* Pieces that one sendmsg takes. */
 #define PIECES_PER_CALL_MAX ((uint32_t)IOV_MAX)
 
-void uring_send_start(struct uring_send *send, const struct iovec *pieces, uint32_t piece_count)
+void send_start(struct send *send, const struct iovec *pieces, uint32_t piece_count)
 {
     XD_ASSERT(pieces && piece_count > 0);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < piece_count; i++)
         bytes += pieces[i].iov_len;
     XD_ASSERT(bytes > 0 && bytes <= INT32_MAX);
-    *send =
-        (struct uring_send){.pieces = pieces, .piece_count = piece_count, .bytes = (uint32_t)bytes};
-    (void)uring_send_advance(send, 0); /* Past empty pieces; there are bytes left. */
+    *send = (struct send){.pieces = pieces, .piece_count = piece_count, .bytes = (uint32_t)bytes};
+    (void)send_advance(send, 0); /* Past empty pieces; there are bytes left. */
 }
 
-const struct msghdr *uring_send_next(struct uring_send *send)
+const struct msghdr *send_next(struct send *send)
 {
     XD_ASSERT(send->sent < send->bytes);
     XD_ASSERT(send->piece_index < send->piece_count);
@@ -46,7 +45,7 @@ const struct msghdr *uring_send_next(struct uring_send *send)
     return &send->header;
 }
 
-bool uring_send_advance(struct uring_send *send, uint32_t bytes)
+bool send_advance(struct send *send, uint32_t bytes)
 {
     XD_ASSERT(bytes <= send->bytes - send->sent);
     send->sent += bytes;

@@ -6,7 +6,7 @@
  * are touched page by page, so a machine that has not enough memory fails at start and not in the
  * middle of a write. Failure path: NULL, nothing changed. Shutdown: all regions are unmapped.
  */
-#include "broker/io/uring_memory.h"
+#include "broker/io/memory.h"
 
 #include "wire/xassert.h"
 
@@ -23,9 +23,9 @@ static size_t round_up(size_t bytes, size_t align)
     return (bytes + align - 1) & ~(align - 1);
 }
 
-void uring_memory_init(struct uring_memory *memory, uint64_t bytes_max)
+void memory_init(struct memory *memory, uint64_t bytes_max)
 {
-    *memory = (struct uring_memory){.bytes_max = bytes_max};
+    *memory = (struct memory){.bytes_max = bytes_max};
 }
 
 /* Maps more than needed and cuts both ends, because huge pages need their own alignment. */
@@ -49,10 +49,10 @@ static uint8_t *map_huge(size_t bytes)
     return aligned;
 }
 
-static uint8_t *region_map(struct uring_memory *memory, size_t bytes)
+static uint8_t *region_map(struct memory *memory, size_t bytes)
 {
     XD_ASSERT(bytes % PAGE_BYTES == 0);
-    if (memory->count == URING_REGIONS_MAX)
+    if (memory->count == MEMORY_REGIONS_MAX)
         return NULL;
     if (memory->bytes_max > 0 && bytes > memory->bytes_max - memory->bytes)
         return NULL;
@@ -67,12 +67,12 @@ static uint8_t *region_map(struct uring_memory *memory, size_t bytes)
         return NULL;
     for (size_t i = 0; i < bytes; i += PAGE_BYTES)
         *(volatile uint8_t *)(start + i) = 0;
-    memory->regions[memory->count++] = (struct uring_region){.start = start, .bytes = bytes};
+    memory->regions[memory->count++] = (struct memory_region){.start = start, .bytes = bytes};
     memory->bytes += bytes;
     return start;
 }
 
-void *uring_memory_alloc(struct uring_memory *memory, size_t bytes)
+void *memory_alloc(struct memory *memory, size_t bytes)
 {
     XD_ASSERT(bytes > 0 && bytes <= SIZE_MAX / 2);
     if (bytes > SMALL_PIECE_BYTES_MAX)
@@ -98,11 +98,11 @@ void *uring_memory_alloc(struct uring_memory *memory, size_t bytes)
     return piece;
 }
 
-void uring_memory_free_all(struct uring_memory *memory)
+void memory_free_all(struct memory *memory)
 {
     for (uint32_t i = 0; i < memory->count; i++) {
         int status = munmap(memory->regions[i].start, memory->regions[i].bytes);
         XD_ASSERT(status == 0);
     }
-    uring_memory_init(memory, memory->bytes_max);
+    memory_init(memory, memory->bytes_max);
 }
