@@ -71,7 +71,8 @@ int admin_run(const struct admin_view *view, const struct xd_admin_request *requ
               uint32_t out_bytes, struct admin_result *ret_result, char *detail);
 
 /* Shard that a request is for: shard 0 when its verb changes something, else the one that argument
- * "shard" names, else the caller's. `here` also for a request that is wrong: running it says how. */
+ * "shard" names, else the caller's. `here` also for a request that is wrong: running it says how.
+ */
 uint32_t admin_shard(const struct xd_admin_request *request, uint32_t here, uint32_t shard_count);
 
 /* Reply of a change whose entry is durable: the object as "show" gives it. Returns bytes. */

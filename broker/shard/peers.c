@@ -254,8 +254,6 @@ void peers_flush(struct shard *shard)
     net_id id;
     if (shard->peers.count == 1)
         return;
-    while (net_remote_done_next(shard->net, &lent))
-        post(shard, lent->home, &(struct link_message){.kind = PEERS_RETURN, .data = lent});
     while (net_remote_output_next(shard->net, &id, &pieces, &count)) {
         const struct connection *connection = shard_connection(shard, id);
         shard->peers.outputs++;
@@ -266,6 +264,9 @@ void peers_flush(struct shard *shard)
                                     .count = (uint16_t)count,
                                     .data = pieces});
     }
+    /* Behind the output: a client that has ended its side is closed when its last frame is back. */
+    while (net_remote_done_next(shard->net, &lent))
+        post(shard, lent->home, &(struct link_message){.kind = PEERS_RETURN, .data = lent});
     while (net_relay_next(shard->net, &cookie))
         post(shard, (uint32_t)(cookie >> 32),
              &(struct link_message){.kind = PEERS_SENT, .remote = (uint32_t)cookie});

@@ -70,8 +70,8 @@ uint32_t peers_messages_max(const struct shard_options *options);
 void peers_take(struct shard *shard);
 /* What peers_forward answers when the frame has gone. */
 #define PEERS_FORWARDED 1
-/* Gives the frame that is out to another shard: PEERS_FORWARDED, and it is no longer out; or -EAGAIN
- * when too much is lent. */
+/* Gives the frame that is out to another shard: PEERS_FORWARDED, and it is no longer out; or
+ * -EAGAIN when too much is lent. */
 int peers_forward(struct shard *shard, uint32_t to);
 /* A socket's connection has begun; its slot may have served another one. */
 void peers_begin(struct shard *shard, struct connection *connection);

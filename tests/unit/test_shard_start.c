@@ -21,7 +21,8 @@ static int open_with(struct world *world, uint64_t memory_bytes, char *why)
     world->memories[0] = env_mem_alloc(world->env, memory_bytes);
     world->memory_bytes = memory_bytes;
     cr_assert_not_null(world->memories[0]);
-    return shard_open(world->env, world->memories[0], memory_bytes, &world->options, &world->shard, why);
+    return shard_open(world->env, world->memories[0], memory_bytes, &world->options, &world->shard,
+                      why);
 }
 
 /* The same up to serving. */
@@ -80,8 +81,9 @@ Test(shard_start, refuses_memory_that_ends_in_any_table)
         struct shard *shard = NULL;
         ASAN_UNPOISON_MEMORY_REGION(world->memories[0], needed);
         cr_assert_lt(bytes, needed);
-        cr_assert_eq(shard_open(world->env, world->memories[0], bytes, &world->options, &shard, why),
-                     -ENOMEM);
+        cr_assert_eq(
+            shard_open(world->env, world->memories[0], bytes, &world->options, &shard, why),
+            -ENOMEM);
         if (shard == NULL) {
             cr_assert_eq(reached, 0);
             continue;
