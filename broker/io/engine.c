@@ -51,7 +51,9 @@ static int open_epoll(const struct engine_options *options, const char *reason,
     epoll.files_max = options->env.files_max;
     epoll.file_ops_max = options->env.file_ops_max;
     epoll.memory_bytes_max = options->env.memory_bytes_max;
-    epoll.signals = options->env.signals;
+    epoll.bells = options->env.bells;
+    epoll.bell = options->env.bell;
+    epoll.shared = options->env.shared;
     int status = env_epoll_open(&epoll, &env, ret_why);
     if (status == 0)
         *ret_engine = (struct engine){.env = env, .which = ENGINE_EPOLL};
@@ -89,6 +91,17 @@ int engine_open(const struct engine_options *options, struct engine *ret_engine,
     char reason[ENGINE_WHY_BYTES];
     (void)snprintf(reason, sizeof(reason), "no io_uring: %.490s", ret_why);
     return open_epoll(options, reason, ret_engine, ret_why);
+}
+
+void engine_stop(struct engine *engine)
+{
+    XD_ASSERT(engine);
+    if (!engine->env)
+        return;
+    if (engine->which == ENGINE_IO_URING)
+        env_uring_stop(engine->env);
+    else
+        env_epoll_stop(engine->env);
 }
 
 void engine_close(struct engine *engine)

@@ -29,7 +29,7 @@ enum engine_choice {
 struct engine_options {
     enum engine_choice choice;    /* default ENGINE_AUTO */
     uint32_t file_threads;        /* of the epoll engine, see env_epoll.h; default 2 */
-    struct env_uring_options env; /* sizes, folder and signals for both; `entries` and `mode_best`
+    struct env_uring_options env; /* sizes, folder and bell for both; `entries` and `mode_best`
                                      are for io_uring alone */
 };
 
@@ -45,6 +45,9 @@ void engine_options_init(struct engine_options *options);
  * env_epoll_open(), explained in ret_why (ENGINE_WHY_BYTES). */
 int engine_open(const struct engine_options *options, struct engine *ret_engine, char *ret_why);
 
+/* Stops it as env_uring_stop() does: only memory that was lent to other threads stays. Accepts a
+ * zeroed one. */
+void engine_stop(struct engine *engine);
 /* Closes it as env_uring_close() and env_epoll_close() do and zeroes it. Accepts a zeroed one. */
 void engine_close(struct engine *engine);
 

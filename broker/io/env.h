@@ -34,10 +34,10 @@
 /* Whose operation it is; the shard hands events on by this. */
 enum env_owner {
     ENV_OWNER_NONE = 0,
-    ENV_OWNER_LOG = 1,     /* broker/log */
-    ENV_OWNER_NET = 2,     /* broker/net */
-    ENV_OWNER_PROCESS = 3, /* signals, watchdog: broker.c */
-    ENV_OWNER_TEST = 4,    /* conformance suite */
+    ENV_OWNER_LOG = 1,  /* broker/log */
+    ENV_OWNER_NET = 2,  /* broker/net */
+    ENV_OWNER_BELL = 3, /* whoever waits: another thread of the broker has something for it */
+    ENV_OWNER_TEST = 4, /* conformance suite */
     ENV_OWNER_COUNT
 };
 
@@ -68,7 +68,7 @@ enum env_op {
     ENV_OP_RECV,   /* result: bytes, 0 = the peer has finished sending */
     ENV_OP_SEND,   /* result: bytes; fewer than asked only together with a lost connection */
     ENV_OP_CLOSE,  /* the connection's last event */
-    ENV_OP_SIGNAL, /* result: signal number */
+    ENV_OP_BELL,   /* result 0; rings between two waits may be one event */
     ENV_OP_COUNT
 };
 
@@ -199,8 +199,8 @@ struct env_ops {
                 uint64_t deadline_ns);
 
     /* --- other shards ------------------------------------------------------------------------- */
-    /* Ends the wait of the env of shard `to` of the same broker, now or the next one. Only where
-     * several shards run. */
+    /* Ends the wait of the env of shard `to` of the same broker, now or the next one, with an event
+     * BELL of owner BELL. Only where several shards run. */
     void (*bell)(struct env *env, uint32_t to);
 
     /* --- faults: production does nothing and answers false ------------------------------------ */

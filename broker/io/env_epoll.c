@@ -3,7 +3,7 @@
  * The epoll env: opening and closing.
  *
  * Normal path: check the options, open what the engines share, allocate the tables and buffers,
- * open epoll and the bell, start the threads for files, watch signals. Turns are in epoll_turn.c.
+ * open epoll and the bell, start the threads for files, watch the bell. Turns are in epoll_turn.c.
  *
  * Failure path: every step words its own explanation; env_epoll_close() takes back what was
  * acquired. Shutdown: all file operations are done, the threads end, then descriptors, memory and
@@ -55,6 +55,7 @@ static const struct env_ops OPS = {
     .net_close = epoll_net_close,
     .net_peer = epoll_net_peer,
     .wait = epoll_env_wait,
+    .bell = host_bell,
     .crash_point = host_crash_point,
     .buggify = host_buggify,
 };
@@ -78,7 +79,9 @@ static struct host_options shared_options(const struct env_epoll_options *option
     return (struct host_options){
         .folder = options->folder,
         .memory_bytes_max = options->memory_bytes_max,
-        .signals = options->signals,
+        .bells = options->bells,
+        .bell = options->bell,
+        .shared = options->shared,
         .buffer_count = options->buffer_count,
         .buffer_bytes = options->buffer_bytes,
         .connections_max = options->connections_max,
@@ -122,7 +125,7 @@ static int kernel_open(struct env_epoll *epoll)
     epoll->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (epoll->bell_fd < 0)
         return -errno;
-    return epoll_watch_add(epoll, epoll->bell_fd, EPOLL_WATCH_BELL, 0);
+    return epoll_watch_add(epoll, epoll->bell_fd, EPOLL_WATCH_FILES, 0);
 }
 
 /* Acquires in sequence; env_epoll_close() takes any prefix of it back. */
@@ -145,13 +148,11 @@ static int epoll_open(struct env_epoll *epoll, const struct env_epoll_options *o
         return host_fail(status, "threads for files",
                          "raise TasksMax of the service, RLIMIT_NPROC or the memory limit",
                          ret_why);
-    status = host_signals_open(&epoll->host, options->signals, ret_why);
+    if (options->bells)
+        status =
+            epoll_watch_add(epoll, bells_fd(options->bells, options->bell), EPOLL_WATCH_BELL, 0);
     if (status < 0)
-        return status;
-    if (epoll->host.signal_fd >= 0)
-        status = epoll_watch_add(epoll, epoll->host.signal_fd, EPOLL_WATCH_SIGNAL, 0);
-    if (status < 0)
-        return host_fail(status, "signals", xd_status_text(status), ret_why);
+        return host_fail(status, "the bell", xd_status_text(status), ret_why);
     (void)snprintf(epoll->host.reason, sizeof(epoll->host.reason), "%.*s; file threads: %u%s",
                    (int)(HOST_WHY_BYTES - 1), options->reason, options->file_threads,
                    epoll->coarse ? "; no epoll_pwait2 here, so waits are rounded up to 1 ms" : "");
@@ -182,12 +183,13 @@ int env_epoll_open(const struct env_epoll_options *options, struct env **ret_env
     return 0;
 }
 
-void env_epoll_close(struct env *env)
+void env_epoll_stop(struct env *env)
 {
-    if (!env)
-        return;
     struct env_epoll *epoll = epoll_of(env);
     XD_ASSERT(env->ops == &OPS);
+    if (epoll->stopped)
+        return;
+    epoll->stopped = true;
     file_pool_close(&epoll->pool); /* No write of ours may land after the lock is gone. */
     epoll_net_close_all(epoll);
     epoll_buffers_close(&epoll->buffers);
@@ -195,6 +197,14 @@ void env_epoll_close(struct env *env)
         (void)close(epoll->bell_fd);
     if (epoll->epoll_fd >= 0)
         (void)close(epoll->epoll_fd);
-    host_close(&epoll->host);
-    free(epoll);
+    host_stop(&epoll->host);
+}
+
+void env_epoll_close(struct env *env)
+{
+    if (!env)
+        return;
+    env_epoll_stop(env);
+    host_close(&epoll_of(env)->host);
+    free(epoll_of(env));
 }

@@ -8,13 +8,14 @@
  * on the env belong to one thread; the threads for files never call anything of it.
  *
  * Behaviour beyond env.h is that of env_uring.h: a connection without a slot, handles that are not
- * open, signals.
+ * open, bell.
  */
 #ifndef CROSSDOCK_BROKER_IO_ENV_EPOLL_H
 #define CROSSDOCK_BROKER_IO_ENV_EPOLL_H
 
 #include <stdint.h>
 
+#include "broker/io/bells.h"
 #include "broker/io/env.h"
 
 /* Room for the text that explains a failed open, terminator included. */
@@ -37,7 +38,9 @@ struct env_epoll_options {
     uint32_t file_ops_max;     /* file operations started and not answered at once, default 1024 */
     uint64_t memory_bytes_max; /* budget as in env_uring.h, in bytes; stacks of threads are not in
                                   it. Default 0 = no limit */
-    uint64_t signals;          /* signals to deliver as events. Default 0 */
+    const struct bells *bells; /* borrowed; default NULL: nobody rings */
+    uint32_t bell;             /* of this env */
+    bool shared;               /* other envs may listen on the same TCP ports; default false */
 };
 
 void env_epoll_options_init(struct env_epoll_options *options);
@@ -51,6 +54,8 @@ void env_epoll_options_init(struct env_epoll_options *options);
  */
 int env_epoll_open(const struct env_epoll_options *options, struct env **ret_env, char *ret_why);
 
+/* As env_uring_stop(). */
+void env_epoll_stop(struct env *env);
 /* Waits for all file operations that were started, closes everything, frees the memory of
  * env_mem_alloc() and unlocks the folder. Events not yet delivered are lost. Accepts NULL.
  * Blocking. */

@@ -3,7 +3,7 @@
  * The io_uring env: opening and closing.
  *
  * Normal path: check the options, open what the engines share, allocate the tables, open the ring,
- * register the receive buffers, lock the ring down, watch signals. Turns are in uring_turn.c.
+ * register the receive buffers, lock the ring down, watch the bell. Turns are in uring_turn.c.
  *
  * Failure path: every step words its own explanation; env_uring_close() takes back what was
  * acquired. Shutdown: file operations in flight are awaited, the ring goes, then descriptors,
@@ -63,6 +63,7 @@ static const struct env_ops OPS = {
     .net_close = uring_net_close,
     .net_peer = uring_net_peer,
     .wait = uring_wait,
+    .bell = host_bell,
     .crash_point = host_crash_point,
     .buggify = host_buggify,
 };
@@ -88,7 +89,9 @@ static struct host_options shared_options(const struct env_uring_options *option
     return (struct host_options){
         .folder = options->folder,
         .memory_bytes_max = options->memory_bytes_max,
-        .signals = options->signals,
+        .bells = options->bells,
+        .bell = options->bell,
+        .shared = options->shared,
         .buffer_count = options->buffer_count,
         .buffer_bytes = options->buffer_bytes,
         .connections_max = options->connections_max,
@@ -167,11 +170,8 @@ static int uring_open(struct env_uring *uring, const struct env_uring_options *o
                    uring->ring.mode == URING_MODE_DEFER || options->mode_best != URING_MODE_DEFER
                        ? ""
                        : "; Linux 6.1 or newer has deferred task work");
-    status = host_signals_open(&uring->host, options->signals, ret_why);
-    if (status < 0)
-        return status;
-    if (uring->host.signal_fd >= 0)
-        uring_signal_start(uring);
+    if (options->bells)
+        uring_bell_start(uring);
     return 0;
 }
 
@@ -213,10 +213,8 @@ static void files_drain(struct env_uring *uring)
     }
 }
 
-void env_uring_close(struct env *env)
+void env_uring_stop(struct env *env)
 {
-    if (!env)
-        return;
     struct env_uring *uring = uring_of(env);
     XD_ASSERT(env->ops == &OPS);
     if (uring->ring.is_open)
@@ -224,6 +222,14 @@ void env_uring_close(struct env *env)
     uring_ring_close(&uring->ring);
     uring_buffers_close(&uring->buffers);
     uring_net_close_all(uring);
-    host_close(&uring->host);
-    free(uring);
+    host_stop(&uring->host);
+}
+
+void env_uring_close(struct env *env)
+{
+    if (!env)
+        return;
+    env_uring_stop(env);
+    host_close(&uring_of(env)->host);
+    free(uring_of(env));
 }

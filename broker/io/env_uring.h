@@ -11,7 +11,6 @@
  * - An accept that finds the connection table full is answered -EMFILE with more as it was; the
  *   peer's connection has been closed.
  * - A call on a handle that is not open answers -EBADF in its event.
- * - Signals arrive as ENV_OP_SIGNAL, token = owner PROCESS, kind 0, value = signal number.
  */
 #ifndef CROSSDOCK_BROKER_IO_ENV_URING_H
 #define CROSSDOCK_BROKER_IO_ENV_URING_H
@@ -19,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "broker/io/bells.h"
 #include "broker/io/env.h"
 
 /* Room for the text that explains a failed open, terminator included. */
@@ -49,8 +49,9 @@ struct env_uring_options {
                                   1 = cooperative, 2 = plain. For tests and troublesome kernels */
     uint64_t memory_bytes_max; /* budget of env_mem_alloc() and the tables of the env itself, in
                                   bytes; 0 = no limit (default) */
-    uint64_t signals;  /* signals to deliver as events: bit n - 1 for signal n, 1 <= n <= 31;
-                          they are blocked in the calling thread and stay so. Default 0 */
+    const struct bells *bells; /* borrowed; default NULL: nobody rings */
+    uint32_t bell;             /* of this env */
+    bool shared;               /* other envs may listen on the same TCP ports; default false */
     bool *ret_refused; /* set by open when it gets as far as the ring: whether the kernel refused
                           it; borrowed. Default NULL: not wanted */
 };
@@ -68,8 +69,11 @@ void env_uring_options_init(struct env_uring_options *options);
  */
 int env_uring_open(const struct env_uring_options *options, struct env **ret_env, char *ret_why);
 
-/* Waits for writes and reads in flight, closes everything, frees the memory of env_mem_alloc() and
- * unlocks the folder. Events not yet delivered are lost. Accepts NULL. Blocking. */
+/* Waits for writes and reads in flight, closes everything and unlocks the folder; only the memory
+ * of env_mem_alloc() and of receive buffers stays, for other threads that were lent some of it.
+ * Events not yet delivered are lost. Nothing but close may follow. Blocking. */
+void env_uring_stop(struct env *env);
+/* The same, when it has not been stopped, and frees the memory. Accepts NULL. */
 void env_uring_close(struct env *env);
 
 #endif

@@ -28,7 +28,7 @@
 enum epoll_conn_op { EPOLL_CONN_RECV, EPOLL_CONN_SEND, EPOLL_CONN_CLOSE, EPOLL_CONN_OPS };
 
 /* What a watched descriptor is; upper half of epoll's data, the slot is the lower half. */
-enum epoll_watch { EPOLL_WATCH_BELL, EPOLL_WATCH_SIGNAL, EPOLL_WATCH_LISTENER, EPOLL_WATCH_CONN };
+enum epoll_watch { EPOLL_WATCH_FILES, EPOLL_WATCH_BELL, EPOLL_WATCH_LISTENER, EPOLL_WATCH_CONN };
 
 struct epoll_conn {
     struct list_node due; /* in env_epoll.due while a receive is armed and something to receive */
@@ -54,7 +54,8 @@ struct env_epoll {
     uint32_t connections_max;     /* slots in conns */
     uint32_t conn_free;           /* first free connection slot or OP_NONE */
     uint32_t listeners_due;       /* bit i: listener i may have connections */
-    bool signals_due;             /* signal_fd may have signals */
+    bool bell_due;                /* the bell has been rung */
+    bool stopped;                 /* only memory is left */
     bool coarse;                  /* no epoll_pwait2 here: waits are rounded up to 1 ms */
     int epoll_fd;                 /* -1 = not open */
     int bell_fd;                  /* eventfd of the pool, -1 = not open */

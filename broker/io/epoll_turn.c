@@ -4,7 +4,7 @@
  *
  * Normal path: show new jobs to the pool, one epoll_pwait2 (without waiting when there is something
  * to do already), note all that the kernel told, then events: answers that are ready, files,
- * signals, connections, bytes.
+ * the bell, connections, bytes.
  *
  * Failure paths: a kernel without epoll_pwait2 gets waits rounded up to a millisecond; an epoll
  * that cannot be asked at all is reported as the return value of wait.
@@ -74,10 +74,10 @@ static int look(struct env_epoll *epoll, uint64_t wait_ns)
     for (int i = 0; i < count; i++) {
         uint32_t slot = (uint32_t)news[i].data.u64;
         switch ((enum epoll_watch)(news[i].data.u64 >> 32)) {
-        case EPOLL_WATCH_BELL:
+        case EPOLL_WATCH_FILES:
             break; /* Being awake is all it asks for; edges need not be read away. */
-        case EPOLL_WATCH_SIGNAL:
-            epoll->signals_due = true;
+        case EPOLL_WATCH_BELL:
+            epoll->bell_due = true;
             break;
         case EPOLL_WATCH_LISTENER:
             XD_ASSERT(slot < HOST_LISTENERS_MAX);
@@ -116,16 +116,12 @@ static uint32_t drain_files(struct env_epoll *epoll, struct env_event *events, u
     return count;
 }
 
-static uint32_t drain_signals(struct env_epoll *epoll, struct env_event *events, uint32_t room)
+static uint32_t drain_bell(struct env_epoll *epoll, struct env_event *events, uint32_t room)
 {
-    uint32_t count = 0;
-    while (count < room && epoll->signals_due) {
-        if (host_signal_take(&epoll->host, &events[count]))
-            count++;
-        else
-            epoll->signals_due = false;
-    }
-    return count;
+    if (room == 0 || !epoll->bell_due)
+        return 0;
+    epoll->bell_due = false; /* an edge comes with each ring */
+    return host_bell_take(&epoll->host, events) ? 1 : 0;
 }
 
 static uint32_t drain_net(struct env_epoll *epoll, struct env_event *events, uint32_t room)
@@ -146,14 +142,14 @@ static uint32_t drain(struct env_epoll *epoll, struct env_event *events, uint32_
 {
     uint32_t count = drain_ready(epoll, events, room);
     count += drain_files(epoll, events + count, room - count);
-    count += drain_signals(epoll, events + count, room - count);
+    count += drain_bell(epoll, events + count, room - count);
     return count + drain_net(epoll, events + count, room - count);
 }
 
 /* Whether there is something to do without the kernel's news. */
 static bool has_work(const struct env_epoll *epoll)
 {
-    return epoll->ops.ready_head != OP_NONE || epoll->done.first || epoll->signals_due ||
+    return epoll->ops.ready_head != OP_NONE || epoll->done.first || epoll->bell_due ||
            !list_empty(&epoll->due) || epoll_accept_due(epoll);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Clock, randomness, memory, signals; opening and closing of what the engines share.
+ * Clock, randomness, memory, the bell; opening and closing of what the engines share.
  *
  * Normal path: host_open() makes room for descriptors, locks the folder, allocates the table of
  * files, seeds the random numbers. Failure path: every step words its own explanation; host_close()
@@ -11,18 +11,16 @@
 #include "wire/status.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define NS_PER_SECOND 1000000000ull
 
 /* Descriptors besides connections and files: standard streams, ring or epoll, folder, lock,
- * signals, listeners, and some for the libraries. */
+ * the bell, listeners, and some for the libraries. */
 #define DESCRIPTORS_EXTRA 64u
 
 /* --- clock and randomness --------------------------------------------------------------------- */
@@ -103,44 +101,26 @@ bool host_buggify(struct env *env, enum env_buggify site)
     return false;
 }
 
-/* --- signals ---------------------------------------------------------------------------------- */
+/* --- bell ------------------------------------------------------------------------------------- */
 
-static int signals_failed(int error, char *ret_why)
+bool host_bell_take(struct host *host, struct env_event *ret_event)
 {
-    return host_fail(-error, "signals", xd_status_text(-error), ret_why);
-}
-
-int host_signals_open(struct host *host, uint64_t signals, char *ret_why)
-{
-    XD_ASSERT(host->signal_fd < 0 && signals >> 31 == 0);
-    if (signals == 0)
-        return 0;
-    sigset_t set;
-    sigemptyset(&set);
-    for (int number = 1; number < 32; number++) {
-        if (signals >> (number - 1) & 1)
-            sigaddset(&set, number);
-    }
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
-        return signals_failed(errno, ret_why);
-    host->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return host->signal_fd < 0 ? signals_failed(errno, ret_why) : 0;
-}
-
-bool host_signal_take(struct host *host, struct env_event *ret_event)
-{
-    struct signalfd_siginfo info;
-    XD_ASSERT(host->signal_fd >= 0);
-    if (read(host->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+    XD_ASSERT(host->bells);
+    if (!bells_take(host->bells, host->bell))
         return false;
     *ret_event = (struct env_event){
-        .token = env_token(ENV_OWNER_PROCESS, 0, info.ssi_signo),
-        .result = (int32_t)info.ssi_signo,
+        .token = env_token(ENV_OWNER_BELL, 0, 0),
         .buffer = ENV_BUFFER_NONE,
-        .op = ENV_OP_SIGNAL,
+        .op = ENV_OP_BELL,
         .more = 1,
     };
     return true;
+}
+
+void host_bell(struct env *env, uint32_t to)
+{
+    XD_ASSERT(host_of(env)->bells);
+    bells_ring(host_of(env)->bells, to);
 }
 
 /* --- open and close --------------------------------------------------------------------------- */
@@ -166,7 +146,7 @@ const char *host_options_check(const struct host_options *options)
         return "files_max";
     if (options->file_ops_max == 0 || options->file_ops_max > HOST_FILE_OPS_MAX)
         return "file_ops_max";
-    return options->signals >> 31 ? "signals" : NULL;
+    return options->bells && options->bell >= options->bells->count ? "bell" : NULL;
 }
 
 int host_fail(int status, const char *what, const char *hint, char *ret_why)
@@ -182,7 +162,6 @@ void host_init(struct host *host, const char *engine, const struct env_ops *ops)
     host->env = (struct env){.ops = ops, .engine = engine, .engine_reason = host->reason};
     host->folder_fd = -1;
     host->lock_fd = -1;
-    host->signal_fd = -1;
     for (uint32_t i = 0; i < HOST_LISTENERS_MAX; i++)
         host->listeners[i].fd = -1;
 }
@@ -190,6 +169,9 @@ void host_init(struct host *host, const char *engine, const struct env_ops *ops)
 int host_open(struct host *host, const struct host_options *options, char *ret_why)
 {
     XD_ASSERT(host->env.ops && !host->files);
+    host->bells = options->bells;
+    host->bell = options->bell;
+    host->shared = options->shared;
     uint64_t descriptors =
         (uint64_t)options->connections_max + options->files_max + DESCRIPTORS_EXTRA;
     int status = probe_descriptors(descriptors, ret_why);
@@ -212,13 +194,15 @@ int host_open(struct host *host, const struct host_options *options, char *ret_w
                      "allow getrandom() in the profile of the sandbox", ret_why);
 }
 
-void host_close(struct host *host)
+void host_stop(struct host *host)
 {
     host_listeners_close(host);
-    if (host->signal_fd >= 0)
-        (void)close(host->signal_fd); /* The signals stay blocked. */
-    host->signal_fd = -1;
     host_files_close(host);
-    memory_free_all(&host->memory);
     host->files = NULL;
+}
+
+void host_close(struct host *host)
+{
+    host_stop(host);
+    memory_free_all(&host->memory);
 }

@@ -2,10 +2,10 @@
  *
  * What the production engines share: everything that is a plain system call and not a turn. Clock,
  * randomness, memory, the data folder with its lock, names, open files, listening sockets, the
- * signal descriptor.
+ * bell.
  *
  * Life cycle: an engine embeds `struct host` as its first member, host_init(), host_open(), then
- * its own parts, host_signals_open() when it is ready to watch them; host_close() takes back any
+ * its own parts; host_close() takes back any
  * prefix of it. The rows of struct env_ops below go into the engine's table as they are.
  *
  * Must not know which engine it serves, and must not be used outside env_*.c, uring_*.c and
@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/un.h>
 
+#include "broker/io/bells.h"
 #include "broker/io/env.h"
 #include "broker/io/memory.h"
 #include "broker/io/probe.h"
@@ -49,7 +50,9 @@
 struct host_options {
     const char *folder;        /* data folder, borrowed during open */
     uint64_t memory_bytes_max; /* budget of memory in bytes, 0 = no limit */
-    uint64_t signals;          /* bit n - 1 for signal n, 1 <= n <= 31 */
+    const struct bells *bells; /* borrowed, NULL = nobody rings */
+    uint32_t bell;             /* of this env */
+    bool shared;               /* other processes or shards may listen on the same ports */
     uint32_t buffer_count;     /* receive buffers, power of two */
     uint32_t buffer_bytes;     /* bytes of one, multiple of 4096 */
     uint32_t connections_max;  /* open connections at once */
@@ -76,7 +79,9 @@ struct host {
     uint32_t files_max;             /* slots in files */
     int folder_fd;                  /* data folder, -1 = not open */
     int lock_fd;                    /* lock file, -1 = not open */
-    int signal_fd;                  /* signalfd, -1 = no signals wanted */
+    const struct bells *bells;      /* borrowed, NULL = nobody rings */
+    uint32_t bell;                  /* of this env */
+    bool shared;                    /* as in the options */
     bool sealed;                    /* mem_seal() was called */
     bool direct_refused;            /* the folder's file system has no O_DIRECT */
     uint64_t random[4];             /* xoshiro256** */
@@ -105,13 +110,12 @@ void host_init(struct host *host, const char *engine, const struct env_ops *ops)
  * ret_why (HOST_WHY_BYTES) on failure. Blocking. */
 int host_open(struct host *host, const struct host_options *options, char *ret_why);
 
-/* Blocks the signals in this thread and opens signal_fd for them; 0 = none, nothing is done. */
-int host_signals_open(struct host *host, uint64_t signals, char *ret_why);
+/* The event of the bell, when it has been rung. */
+bool host_bell_take(struct host *host, struct env_event *ret_event);
 
-/* The next pending signal as an event. False when there is none. */
-bool host_signal_take(struct host *host, struct env_event *ret_event);
-
-/* Closes everything and frees the memory of env_mem_alloc(). No operation may be in flight. */
+/* Closes everything; only memory stays. No operation may be in flight. May be called again. */
+void host_stop(struct host *host);
+/* The same, and frees the memory of env_mem_alloc(). */
 void host_close(struct host *host);
 
 /* Words ret_why (HOST_WHY_BYTES) with what to do about it, and hands the status on. */
@@ -124,6 +128,7 @@ void *host_mem_alloc(struct env *env, size_t bytes);
 void host_mem_seal(struct env *env);
 void host_crash_point(struct env *env, enum env_crash_point point);
 bool host_buggify(struct env *env, enum env_buggify site);
+void host_bell(struct env *env, uint32_t to);
 
 /* --- host_file.c ------------------------------------------------------------------------------ */
 /* Opens the folder and takes its lock; `folder` as in the options. Fills ret_why on failure. */

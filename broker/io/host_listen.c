@@ -10,6 +10,7 @@
 #include "broker/io/host.h"
 
 #include "broker/io/address.h"
+#include "broker/io/listen.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -43,19 +44,21 @@ static int stale_remove(const struct address *address)
     return unlink(path) != 0 ? -errno : 0;
 }
 
-static int tcp_options(int fd)
+static int tcp_options(int fd, bool shared)
 {
     int on = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+        return -errno;
+    if (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
         return -errno;
     /* Accepted sockets inherit it: answers leave at once, the broker merges them itself. */
     return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ? -errno : 0;
 }
 
-static int bind_and_listen(int fd, const struct address *address)
+static int bind_and_listen(int fd, const struct address *address, bool shared)
 {
     bool is_unix = address->socket.any.sa_family == AF_UNIX;
-    int status = is_unix ? stale_remove(address) : tcp_options(fd);
+    int status = is_unix ? stale_remove(address) : tcp_options(fd, shared);
     if (status < 0)
         return status;
     if (bind(fd, &address->socket.any, address->bytes) != 0)
@@ -66,38 +69,67 @@ static int bind_and_listen(int fd, const struct address *address)
     return listen(fd, LISTEN_BACKLOG) != 0 ? -errno : 0;
 }
 
-int host_net_listen(struct env *env, const char *address, env_listener *ret_listener,
-                    char *ret_address)
+int listen_open(const char *address, bool shared, int *ret_fd, char *ret_address)
 {
-    struct host *host = host_of(env);
-    XD_ASSERT(address && ret_listener && ret_address);
+    XD_ASSERT(address && ret_fd && ret_address);
     struct address wanted;
+    struct address bound = {.bytes = sizeof(bound.socket)};
     int status = address_parse(address, &wanted);
     if (status < 0)
         return status;
-    uint32_t slot = 0;
-    while (slot < HOST_LISTENERS_MAX && host->listeners[slot].fd >= 0)
-        slot++;
-    if (slot == HOST_LISTENERS_MAX)
-        return -EMFILE;
     int fd = socket(wanted.socket.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-
-    struct address bound = {.bytes = sizeof(bound.socket)};
-    status = bind_and_listen(fd, &wanted);
+    status = bind_and_listen(fd, &wanted, shared);
     if (status == 0 && getsockname(fd, &bound.socket.any, &bound.bytes) != 0)
         status = -errno;
     if (status < 0) {
         (void)close(fd); /* Never listened. */
         return status;
     }
+    address_text(&bound, ret_address);
+    *ret_fd = fd;
+    return 0;
+}
+
+int listen_probe(const char *address)
+{
+    struct address wanted;
+    int status = address_parse(address, &wanted);
+    if (status < 0 || wanted.socket.any.sa_family == AF_UNIX)
+        return status;
+    int fd = socket(wanted.socket.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    status = tcp_options(fd, false);
+    if (status == 0 && bind(fd, &wanted.socket.any, wanted.bytes) != 0)
+        status = -errno;
+    (void)close(fd); /* Was only a question. */
+    return status;
+}
+
+int host_net_listen(struct env *env, const char *address, env_listener *ret_listener,
+                    char *ret_address)
+{
+    struct host *host = host_of(env);
+    XD_ASSERT(address && ret_listener && ret_address);
+    uint32_t slot = 0;
+    while (slot < HOST_LISTENERS_MAX && host->listeners[slot].fd >= 0)
+        slot++;
+    if (slot == HOST_LISTENERS_MAX)
+        return -EMFILE;
     struct host_listener *listener = &host->listeners[slot];
+    int fd;
+    int status = listen_open(address, host->shared, &fd, ret_address);
+    if (status < 0)
+        return status;
+    struct address wanted;
+    status = address_parse(address, &wanted);
+    XD_ASSERT(status == 0);
     listener->fd = fd;
     listener->path[0] = '\0';
     if (wanted.socket.any.sa_family == AF_UNIX)
         memcpy(listener->path, wanted.socket.un.sun_path, sizeof(listener->path));
-    address_text(&bound, ret_address);
     *ret_listener = (env_listener)slot;
     return 0;
 }

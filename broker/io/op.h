@@ -2,10 +2,10 @@
  *
  * Operations in flight: who started what, and the list of those that are answered without the ring.
  *
- * Every operation has an object. Connections, listeners and the signal watch own theirs for life;
- * file operations and calls on invalid handles take one from a pool. The ring's user_data holds the
- * object's index and its generation, never a pointer, so a completion that comes late finds an
- * object of another generation and is dropped instead of answering for someone else.
+ * Every operation has an object. Connections, listeners and the watch of the bell own theirs for
+ * life; file operations and calls on invalid handles take one from a pool. The ring's user_data
+ * holds the object's index and its generation, never a pointer, so a completion that comes late
+ * finds an object of another generation and is dropped instead of answering for someone else.
  *
  *   FREE -> op_start -> STARTED -> op_finish -> FREE            through the ring
  *   FREE -> op_start -> STARTED -> op_ready -> READY -> finish  without it

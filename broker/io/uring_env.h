@@ -17,9 +17,9 @@
 #include "broker/io/uring_buffers.h"
 #include "broker/io/uring_ring.h"
 
-/* Fixed operation objects, behind the pooled ones: the signal watch, one accept per listener, then
- * three per connection. */
-#define URING_FIXED_SIGNAL 0u
+/* Fixed operation objects, behind the pooled ones: the watch of the bell, one accept per listener,
+ * then three per connection. */
+#define URING_FIXED_BELL 0u
 #define URING_FIXED_ACCEPT 1u
 #define URING_FIXED_CONN (URING_FIXED_ACCEPT + HOST_LISTENERS_MAX)
 enum uring_conn_op { URING_CONN_RECV, URING_CONN_SEND, URING_CONN_CLOSE, URING_CONN_OPS };
@@ -48,8 +48,8 @@ static inline struct env_uring *uring_of(struct env *env)
 }
 
 /* --- uring_turn.c ----------------------------------------------------------------------------- */
-/* Starts watching signal_fd. */
-void uring_signal_start(struct env_uring *uring);
+/* Starts watching the bell. */
+void uring_bell_start(struct env_uring *uring);
 
 int uring_wait(struct env *env, struct env_event *events, uint32_t events_max,
                uint64_t deadline_ns);

@@ -20,32 +20,32 @@
 /* Longest stay in the kernel in seconds; a wait without deadline goes round again. */
 #define STAY_SECONDS_MAX 3600u
 
-/* --- signals ---------------------------------------------------------------------------------- */
+/* --- bell ------------------------------------------------------------------------------------- */
 
-/* Watches the signalfd once; a signal that is pending already completes at once, so watching again
- * after each signal misses none. */
-static void signal_watch(struct env_uring *uring, struct op *op)
+/* Watches the bell once; one that has been rung already completes at once, so watching again after
+ * each ring misses none. */
+static void bell_watch(struct env_uring *uring, struct op *op)
 {
     struct io_uring_sqe *sqe = uring_sqe_for(uring, op);
     if (!sqe)
         return;
-    io_uring_prep_poll_add(sqe, uring->host.signal_fd, POLLIN);
+    io_uring_prep_poll_add(sqe, bells_fd(uring->host.bells, uring->host.bell), POLLIN);
     io_uring_sqe_set_data64(sqe, op_user_data(&uring->ops, op));
 }
 
-/* A watch ended, or found no room: reads one signal, watches on. False when there was none. */
-static bool signal_done(struct env_uring *uring, struct op *op, struct env_event *ret_event)
+/* A watch ended, or found no room: takes the rings, watches on. False when there were none. */
+static bool bell_done(struct env_uring *uring, struct op *op, struct env_event *ret_event)
 {
-    bool taken = host_signal_take(&uring->host, ret_event);
-    signal_watch(uring, op);
+    bool taken = host_bell_take(&uring->host, ret_event);
+    bell_watch(uring, op);
     return taken;
 }
 
-void uring_signal_start(struct env_uring *uring)
+void uring_bell_start(struct env_uring *uring)
 {
-    XD_ASSERT(uring->host.signal_fd >= 0);
-    uint32_t index = uring->ops.pool_count + URING_FIXED_SIGNAL;
-    signal_watch(uring, op_start(&uring->ops, index, ENV_OP_SIGNAL, 0, 0));
+    XD_ASSERT(uring->host.bells);
+    uint32_t index = uring->ops.pool_count + URING_FIXED_BELL;
+    bell_watch(uring, op_start(&uring->ops, index, ENV_OP_BELL, 0, 0));
 }
 
 /* --- submission ------------------------------------------------------------------------------- */
@@ -121,8 +121,8 @@ static bool completion_take(struct env_uring *uring, const struct io_uring_cqe *
         return uring_recv_done(uring, op, cqe->res, cqe->flags, ret_event);
     case ENV_OP_SEND:
         return uring_send_done(uring, op, cqe->res, ret_event);
-    case ENV_OP_SIGNAL:
-        return signal_done(uring, op, ret_event);
+    case ENV_OP_BELL:
+        return bell_done(uring, op, ret_event);
     case ENV_OP_CLOSE:
     case ENV_OP_COUNT:
         break;
@@ -137,8 +137,8 @@ static bool ready_take(struct env_uring *uring, struct op *op, struct env_event 
 {
     enum env_op kind = (enum env_op)op->op;
     int32_t handle = op->handle;
-    if (kind == ENV_OP_SIGNAL)
-        return signal_done(uring, op, ret_event);
+    if (kind == ENV_OP_BELL)
+        return bell_done(uring, op, ret_event);
     bool is_conn = kind == ENV_OP_RECV || kind == ENV_OP_SEND || kind == ENV_OP_CLOSE;
     if (kind == ENV_OP_WRITE || kind == ENV_OP_READ || kind == ENV_OP_SYNC)
         host_file_done(&uring->host, op->handle);

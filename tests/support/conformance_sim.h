@@ -70,10 +70,4 @@ static inline void kit_peer_free(void *context, int peer)
     sim_client_free(((struct kit_world *)context)->sim, peer);
 }
 
-static inline int kit_signal_raise(void *context)
-{
-    sim_signal(((struct kit_world *)context)->sim, 1);
-    return 1;
-}
-
 #endif

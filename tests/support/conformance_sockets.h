@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,13 +71,6 @@ static inline void peer_free(void *context, int peer)
 {
     (void)context;
     close(peer);
-}
-
-static inline int signal_raise(void *context)
-{
-    (void)context;
-    cr_assert_eq(kill(getpid(), SIGHUP), 0);
-    return SIGHUP;
 }
 
 #endif

@@ -32,7 +32,7 @@ struct conformance_need {
 struct conformance_kit {
     void *context;       /* the kit's own */
     const char *address; /* to listen on, "127.0.0.1:0" */
-    bool signals;        /* signal_raise works */
+    bool bells;          /* env_bell works; the env's own bell is number 0 */
     struct env *(*env_open)(void *context, const struct conformance_need *need);
     void (*env_close)(void *context, struct env *env);
     /* An id, or -ECONNREFUSED. */
@@ -44,8 +44,6 @@ struct conformance_kit {
     void (*peer_finish)(void *context, int peer); /* ends its sending direction */
     void (*peer_reset)(void *context, int peer);  /* RST; the id is still to be freed */
     void (*peer_free)(void *context, int peer);   /* closes when still open */
-    /* Sends the process a signal that arrives as an event; which one is returned. */
-    int (*signal_raise)(void *context);
 };
 
 /* CASE(name): the behaviour is the first comment of conformance_<name>(). */
@@ -83,7 +81,7 @@ struct conformance_kit {
     CASE(close_comes_last_and_once)                                                                \
     CASE(handles_are_used_again_without_confusion)                                                 \
     CASE(invalid_connection_answers_with_an_event)                                                 \
-    CASE(signal_arrives_as_an_event)
+    CASE(bell_arrives_as_an_event)
 
 #define ENV_CONFORMANCE_DECLARE(name) void conformance_##name(const struct conformance_kit *kit);
 ENV_CONFORMANCE_CASES(ENV_CONFORMANCE_DECLARE)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Conformance cases without network: clock, memory, waiting, files, folders, signals.
+ * Conformance cases without network: clock, memory, waiting, files, folders, the bell.
  */
 #include "tests/support/env_conformance_run.h"
 
@@ -424,21 +424,22 @@ void conformance_disk_space_is_reported(const struct conformance_kit *kit)
     run_close(&run);
 }
 
-/* A signal of the mask becomes one event of owner PROCESS, each time. */
-void conformance_signal_arrives_as_an_event(const struct conformance_kit *kit)
+/* A ring of the env's own bell becomes an event, once for rings between two waits, and each time
+ * anew. */
+void conformance_bell_arrives_as_an_event(const struct conformance_kit *kit)
 {
-    if (!kit->signals) {
-        cr_skip_test("this env has no signals");
+    if (!kit->bells) {
+        cr_skip_test("this env has no bells");
         return;
     }
     struct run run;
     run_open(&run, kit);
     for (int i = 0; i < 3; i++) {
-        int number = kit->signal_raise(kit->context);
-        struct env_event event =
-            run_expect(&run, env_token(ENV_OWNER_PROCESS, 0, (uint64_t)number));
-        cr_assert_eq(event.op, ENV_OP_SIGNAL);
-        cr_assert_eq(event.result, number);
+        for (int ring = 0; ring <= i; ring++)
+            env_bell(run.env, 0);
+        struct env_event event = run_expect(&run, env_token(ENV_OWNER_BELL, 0, 0));
+        cr_assert_eq(event.op, ENV_OP_BELL);
+        cr_assert_eq(event.result, 0);
         cr_assert_eq(event.more, 1);
         run_expect_silence(&run);
     }

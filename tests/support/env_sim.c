@@ -348,21 +348,6 @@ void sim_kill(struct sim *sim)
         process_die(sim, DEAD_KILLED, 0, 0);
 }
 
-void sim_signal(struct sim *sim, int number)
-{
-    struct env_event event = {.token = env_token(ENV_OWNER_PROCESS, 0, (uint64_t)number),
-                              .result = number,
-                              .buffer = ENV_BUFFER_NONE,
-                              .op = ENV_OP_SIGNAL,
-                              .more = 1};
-
-    XD_ASSERT(sim->process.started && number > 0);
-    if (sim->process.dead)
-        return;
-    sim_trace(sim, SIM_TRACE_EVENT, ENV_OP_SIGNAL, event.token, (uint64_t)number, 0);
-    sim_event(sim, &event);
-}
-
 /* ---- the world ------------------------------------------------------------------------------- */
 
 void sim_options_init(struct sim_options *options, uint64_t seed)

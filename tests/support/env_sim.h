@@ -145,8 +145,6 @@ bool sim_alive(const struct sim *sim);
 bool sim_dead(const struct sim *sim);
 /* Makes the process dead where it stands. */
 void sim_kill(struct sim *sim);
-/* Sends the process a signal: an event of ENV_OP_SIGNAL, as a signal of the mask gives. */
-void sim_signal(struct sim *sim, int number);
 
 /* The process dies when it reaches `point` for the `nth` time from now, counted from 1; 0 = no
  * plan. */

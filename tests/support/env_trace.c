@@ -372,6 +372,11 @@ static void trace_net_peer(struct env *env, env_conn conn, char *ret_address)
     env_net_peer(inner_of(env), conn, ret_address);
 }
 
+static void trace_bell(struct env *env, uint32_t to)
+{
+    env_bell(inner_of(env), to);
+}
+
 static void trace_crash_point(struct env *env, enum env_crash_point point)
 {
     env_crash_point(inner_of(env), point);
@@ -412,6 +417,7 @@ static const struct env_ops trace_ops = {
     .net_close = trace_net_close,
     .net_peer = trace_net_peer,
     .wait = trace_wait,
+    .bell = trace_bell,
     .crash_point = trace_crash_point,
     .buggify = trace_buggify,
 };

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 #define CLEAR_PAGES 1024u       /* looked at together */
-#define CLEAR_TOUCHED_MAX 4096u /* pages; beyond it giving them back is cheaper than filling */
+#define CLEAR_TOUCHED_MAX 16384u /* pages; beyond it giving them back is cheaper than filling */
 
 void memory_map(struct sim_memory *memory, uint64_t bytes)
 {

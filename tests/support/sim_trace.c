@@ -59,7 +59,7 @@ static void argument_print(const char *name, uint64_t value, FILE *file)
 static void row_print(const struct sim_trace_row *row, FILE *file)
 {
     bool of_op = row->kind == SIM_TRACE_START || row->kind == SIM_TRACE_CALL ||
-                 (row->kind == SIM_TRACE_EVENT && row->a != ENV_OP_SIGNAL);
+                 row->kind == SIM_TRACE_EVENT;
     const char *const *arguments;
 
     XD_ASSERT(row->kind < SIM_TRACE_KIND_COUNT);

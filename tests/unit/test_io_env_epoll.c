@@ -26,6 +26,11 @@ struct place {
     bool old; /* knows neither epoll_pwait2 nor flags of a write */
 };
 
+/* The env's own bell is number 0. */
+static struct bells bells;
+/* None of them is. */
+static const struct bells no_bells;
+
 static struct env_epoll_options options_make(void)
 {
     struct env_epoll_options options;
@@ -51,7 +56,8 @@ static struct env *env_open(void *context, const struct conformance_need *need)
     options.buffer_bytes = need->buffer_bytes;
     options.connections_max = need->connections_max;
     options.file_threads = place->file_threads;
-    options.signals = 1ull << (SIGHUP - 1);
+    cr_assert_eq(bells_open(&bells, 1), 0);
+    options.bells = &bells;
     struct env *env = open_it(&options);
     cr_assert_eq(strstr(env->engine_reason, "epoll_pwait2") != NULL, place->old, "%s",
                  env->engine_reason);
@@ -62,6 +68,7 @@ static void env_shut(void *context, struct env *env)
 {
     (void)context;
     env_epoll_close(env);
+    bells_close(&bells);
     folder_remove();
 }
 
@@ -71,7 +78,7 @@ static const struct conformance_kit *kit_of(uint32_t file_threads, bool old)
     static const struct conformance_kit kit = {
         .context = &place,
         .address = "127.0.0.1:0",
-        .signals = true,
+        .bells = true,
         .env_open = env_open,
         .env_close = env_shut,
         .peer_connect = tcp_connect,
@@ -80,7 +87,6 @@ static const struct conformance_kit *kit_of(uint32_t file_threads, bool old)
         .peer_finish = peer_finish,
         .peer_reset = peer_reset,
         .peer_free = peer_free,
-        .signal_raise = signal_raise,
     };
     const struct forbid_call calls[] = {{SYS_epoll_pwait2, ENOSYS}, {SYS_pwritev2, EOPNOTSUPP}};
     if (old && forbid_calls(calls, 2) != 0)
@@ -132,7 +138,7 @@ Test(io_env_epoll, refuses_options_outside_their_ranges, .init = folder_setup)
     cases[6].name = "files_max", cases[6].options.files_max = 5000;
     cases[7].name = "file_ops_max", cases[7].options.file_ops_max = 0;
     cases[8].name = "reason", cases[8].options.reason = NULL;
-    cases[9].name = "signals", cases[9].options.signals = 1ull << 40;
+    cases[9].name = "bell", cases[9].options.bells = &no_bells;
     cases[10].name = "buffer_bytes", cases[10].options.buffer_bytes = 2 << 20;
     for (size_t i = 0; i < CASES; i++) {
         struct env *env = NULL;

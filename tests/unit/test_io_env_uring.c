@@ -35,6 +35,11 @@ static struct env *open_or_skip(const struct env_uring_options *options)
     return env;
 }
 
+/* The env's own bell is number 0. */
+static struct bells bells;
+/* None of them is. */
+static const struct bells no_bells;
+
 static struct env_uring_options options_make(void)
 {
     struct env_uring_options options;
@@ -52,7 +57,8 @@ static struct env *env_open(void *context, const struct conformance_need *need)
     options.buffer_bytes = need->buffer_bytes;
     options.connections_max = need->connections_max;
     options.mode_best = *(const uint32_t *)context;
-    options.signals = 1ull << (SIGHUP - 1);
+    cr_assert_eq(bells_open(&bells, 1), 0);
+    options.bells = &bells;
     return open_or_skip(&options);
 }
 
@@ -60,6 +66,7 @@ static void env_shut(void *context, struct env *env)
 {
     (void)context;
     env_uring_close(env);
+    bells_close(&bells);
     folder_remove();
 }
 
@@ -69,7 +76,7 @@ static const struct conformance_kit *kit_of(uint32_t mode)
     static const struct conformance_kit kit = {
         .context = &context,
         .address = "127.0.0.1:0",
-        .signals = true,
+        .bells = true,
         .env_open = env_open,
         .env_close = env_shut,
         .peer_connect = tcp_connect,
@@ -78,7 +85,6 @@ static const struct conformance_kit *kit_of(uint32_t mode)
         .peer_finish = peer_finish,
         .peer_reset = peer_reset,
         .peer_free = peer_free,
-        .signal_raise = signal_raise,
     };
     context = mode;
     folder_setup();
@@ -126,7 +132,7 @@ Test(io_env_uring, refuses_options_outside_their_ranges, .init = folder_setup)
     cases[6].name = "files_max", cases[6].options.files_max = 5000;
     cases[7].name = "file_ops_max", cases[7].options.file_ops_max = 0;
     cases[8].name = "mode_best", cases[8].options.mode_best = 3;
-    cases[9].name = "signals", cases[9].options.signals = 1ull << 40;
+    cases[9].name = "bell", cases[9].options.bells = &no_bells;
     cases[10].name = "buffer_bytes", cases[10].options.buffer_bytes = 2 << 20;
     for (size_t i = 0; i < 11; i++) {
         struct env *env = NULL;

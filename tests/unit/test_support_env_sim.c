@@ -26,7 +26,6 @@ static void on_many_seeds(void (*conform)(const struct conformance_kit *kit))
     struct conformance_kit kit = {
         .context = &world,
         .address = "127.0.0.1:0",
-        .signals = true,
         .env_open = kit_env_open,
         .env_close = kit_env_close,
         .peer_connect = kit_peer_connect,
@@ -35,7 +34,6 @@ static void on_many_seeds(void (*conform)(const struct conformance_kit *kit))
         .peer_finish = kit_peer_finish,
         .peer_reset = kit_peer_reset,
         .peer_free = kit_peer_free,
-        .signal_raise = kit_signal_raise,
     };
 
     for (world.seed = 1; world.seed <= CONFORMANCE_SEEDS; world.seed++)

@@ -57,6 +57,9 @@ static void folder_remove(void)
     (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* may not exist */
 }
 
+/* The env's own bell is number 0. */
+static struct bells bells;
+
 static struct env *uring_env_open(void *context, const struct conformance_need *need)
 {
     struct env_uring_options options;
@@ -71,7 +74,8 @@ static struct env *uring_env_open(void *context, const struct conformance_need *
     options.buffer_count = need->buffer_count;
     options.buffer_bytes = need->buffer_bytes;
     options.connections_max = need->connections_max;
-    options.signals = 1ull << (SIGHUP - 1);
+    cr_assert_eq(bells_open(&bells, 1), 0);
+    options.bells = &bells;
     status = env_uring_open(&options, &env, why);
     if (status == -EPERM || status == -ENOSYS || status == -EACCES)
         cr_skip_test("io_uring is not available: %s", why);
@@ -87,6 +91,7 @@ static void uring_env_close(void *context, struct env *env)
     (void)env;
     env_trace_deinit(&trace);
     env_uring_close(inner);
+    bells_close(&bells);
     folder_remove();
 }
 
@@ -96,7 +101,6 @@ static void around_sim(void (*conform)(const struct conformance_kit *kit))
     struct conformance_kit kit = {
         .context = &world,
         .address = "127.0.0.1:0",
-        .signals = true,
         .env_open = sim_env_open,
         .env_close = sim_env_close,
         .peer_connect = kit_peer_connect,
@@ -105,7 +109,6 @@ static void around_sim(void (*conform)(const struct conformance_kit *kit))
         .peer_finish = kit_peer_finish,
         .peer_reset = kit_peer_reset,
         .peer_free = kit_peer_free,
-        .signal_raise = kit_signal_raise,
     };
 
     conform(&kit);
@@ -115,7 +118,7 @@ static void around_uring(void (*conform)(const struct conformance_kit *kit))
 {
     struct conformance_kit kit = {
         .address = "127.0.0.1:0",
-        .signals = true,
+        .bells = true,
         .env_open = uring_env_open,
         .env_close = uring_env_close,
         .peer_connect = tcp_connect,
@@ -124,7 +127,6 @@ static void around_uring(void (*conform)(const struct conformance_kit *kit))
         .peer_finish = peer_finish,
         .peer_reset = peer_reset,
         .peer_free = peer_free,
-        .signal_raise = signal_raise,
     };
 
     (void)snprintf(folder, sizeof(folder), "crossdock-trace-%d", (int)getpid());
