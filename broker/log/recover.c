@@ -279,7 +279,8 @@ static void note_block(const struct recover *recover, struct segment *segment,
     while ((batch = block_next_batch(block, &cursor)) != NULL) {
         if (segment->first_time_us == 0)
             segment->first_time_us = batch->append_time_us;
-        segment->last_time_us = batch->append_time_us;
+        if (batch->append_time_us > segment->last_time_us)
+            segment->last_time_us = batch->append_time_us;
     }
 }
 

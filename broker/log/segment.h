@@ -64,7 +64,7 @@ struct segment {
     uint64_t first_index;  /* of its first block with an index, 0 = none yet */
     uint64_t last_index;   /* of its last one */
     int64_t first_time_us; /* append time of its first batch, 0 = none */
-    int64_t last_time_us;  /* of its last */
+    int64_t last_time_us;  /* the highest of its batches */
     uint64_t used_bytes;   /* up to and with the last block */
     env_file file;         /* open handle, -1 when not open */
     uint16_t slot;         /* number in the file name */
