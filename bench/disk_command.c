@@ -55,7 +55,7 @@ static int run_until(struct run *run, uint64_t until_ns, bool append_more, bool 
         if (count < 0)
             return count;
         for (int i = 0; measured && i < count; i++)
-            latency_record(&run->latency, run->times_ns[i], 1);
+            latency_add(&run->latency, run->times_ns[i], 1);
         run->batches += measured ? (uint64_t)count : 0;
         if (measured && now_ns - second_ns >= PROGRESS_NS) {
             result_progress("disk, batches as records", ++second, run->batches - batches,

@@ -40,7 +40,7 @@ static bool measured(const struct feed *feed, uint64_t due_ns)
 static void note(struct feed *feed, uint64_t due_ns, uint64_t now_ns, uint64_t records)
 {
     if (measured(feed, due_ns))
-        latency_record(&feed->sum->latency, now_ns > due_ns ? now_ns - due_ns : 0, records);
+        latency_add(&feed->sum->latency, now_ns > due_ns ? now_ns - due_ns : 0, records);
 }
 
 static void note_failure(struct feed *feed, int status)

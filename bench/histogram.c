@@ -30,7 +30,7 @@ static uint64_t bucket_end(uint32_t bucket)
     return (head << octave) + ((1ull << octave) - 1u);
 }
 
-void latency_record(struct latency *latency, uint64_t value_ns, uint64_t samples)
+void latency_add(struct latency *latency, uint64_t value_ns, uint64_t samples)
 {
     latency->buckets[bucket_of(value_ns)] += samples;
     latency->count += samples;

@@ -20,7 +20,7 @@ struct latency {
 };
 
 /* Counts `samples` times the value. A zeroed histogram is empty. */
-void latency_record(struct latency *latency, uint64_t value_ns, uint64_t samples);
+void latency_add(struct latency *latency, uint64_t value_ns, uint64_t samples);
 
 /* The value that `per_million` of a million samples do not exceed (500000 = median); 0 when empty,
  * and never above the maximum. */

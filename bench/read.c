@@ -112,7 +112,7 @@ static int drain_tap(struct reading *reading, struct tap *tap)
         if (reading->judge != NULL)
             judge_read(reading->judge, tap->number, tap->reader, view);
         if (reading->settings->from == 1)
-            latency_record(&reading->latency, age_us > 0 ? (uint64_t)age_us * 1000u : 0, 1);
+            latency_add(&reading->latency, age_us > 0 ? (uint64_t)age_us * 1000u : 0, 1);
     }
     if (reading->settings->from == 0 && xdock_reader_at_end(tap->reader)) {
         if (reading->judge != NULL && !tap->ended)

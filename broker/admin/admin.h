@@ -40,18 +40,21 @@ struct admin_view {
     const struct catalog *catalog;
     const struct sessions *sessions;
     const struct counters *counters;
-    const struct arena *arena; /* budgets */
-    const char *config_json;   /* every option with value and source: broker.c made it */
-    const char *version;       /* release */
-    const char *commit;        /* of the build, "unknown" when unknown */
-    uint64_t started_mono_ns;  /* when the shard became ready */
-    uint32_t connections;      /* open now */
-    uint32_t readers_waiting;  /* long polls */
-    uint64_t acks_waiting;     /* answers that wait for a flush */
-    uint64_t disk_low_bytes;   /* below this free space producers wait; 0 = not watched */
-    uint32_t shard;            /* number of this one */
-    uint32_t shard_count;      /* of the broker */
-    const uint8_t *cluster_id; /* 16 bytes, names the broker */
+    const struct latency_window *recent; /* begin of the last minute of their latencies */
+    const struct arena *arena;           /* budgets */
+    const char *config_json;             /* every option with value and source: broker.c made it */
+    const char *version;                 /* release */
+    const char *commit;                  /* of the build, "unknown" when unknown */
+    uint64_t started_mono_ns;            /* when the shard became ready */
+    uint32_t connections;                /* open now */
+    uint32_t readers_waiting;            /* long polls */
+    uint32_t connections_limit;          /* that there is room for */
+    uint64_t acks_waiting;               /* answers that wait for a flush */
+    uint64_t ack_oldest_ns;              /* age of the oldest of them, 0 = there is none */
+    uint64_t disk_low_bytes;             /* below this free space producers wait; 0 = not watched */
+    uint32_t shard;                      /* number of this one */
+    uint32_t shard_count;                /* of the broker */
+    const uint8_t *cluster_id;           /* 16 bytes, names the broker */
     enum xd_durability default_durability; /* for clients that do not ask */
     enum admin_state state;
 };

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *sync_name(enum log_sync sync)
 {
@@ -104,6 +105,38 @@ static void write_memory(struct writer *out, const struct arena *arena)
     writer_object_end(out);
 }
 
+/* What a stage's values did not exceed, in whole us; null = longer than the largest bound. */
+static void write_at_most(struct writer *out, const char *key, const struct latency *latency,
+                          uint32_t per_million)
+{
+    uint64_t ns = latency_at_most_ns(latency, per_million);
+    if (ns == UINT64_MAX)
+        writer_null(out, key);
+    else
+        writer_number(out, key, ns / 1000);
+}
+
+static void write_latency(struct writer *out, const struct admin_view *view, uint64_t now_ns)
+{
+    struct latency recent;
+    char key[48];
+    writer_object(out, "latency");
+    writer_number(out, "seconds", latency_window_ns(view->recent, now_ns) / 1000000000u);
+    for (unsigned stage = 0; stage < LATENCY_STAGES; stage++) {
+        latency_window_read(view->recent, view->counters->latency, (enum latency_stage)stage,
+                            &recent);
+        const char *name = latency_row(stage)->name;
+        snprintf(key, sizeof key, "%.*s", (int)(strstr(name, "_duration_ns") - name), name);
+        writer_object(out, key);
+        writer_number(out, "count", latency_count(&recent));
+        write_at_most(out, "p50_us", &recent, 500000);
+        write_at_most(out, "p99_us", &recent, 990000);
+        write_at_most(out, "max_us", &recent, 1000000);
+        writer_object_end(out);
+    }
+    writer_object_end(out);
+}
+
 int verb_status(struct call *call)
 {
     const struct admin_view *view = call->view;
@@ -133,6 +166,7 @@ int verb_status(struct call *call)
     log_members(out, view->log);
     writer_object_end(out);
     write_memory(out, view->arena);
+    write_latency(out, view, now_ns);
     writer_array(out, "next_steps");
     if (next_step(view->state) != NULL)
         writer_string(out, NULL, next_step(view->state));

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 static const struct counter_row rows[] = {
-#define X(name, unit, kind, text) {#name, unit, text, COUNTER_KIND_##kind},
+#define X(name, unit, kind, text, look) {#name, unit, text, look, COUNTER_KIND_##kind},
 #include "broker/base/counters.def"
 #undef X
 };
@@ -29,4 +29,6 @@ void counters_sum(struct counters *into, const struct counters *from)
         else if (from->v[id] > into->v[id])
             into->v[id] = from->v[id];
     }
+    for (unsigned stage = 0; stage < LATENCY_STAGES; stage++)
+        latency_sum(&into->latency[stage], &from->latency[stage]);
 }

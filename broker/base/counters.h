@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Metrics: plain integers that one shard counts into, and the table that describes them.
+ * Metrics: plain integers that one shard counts into, and the tables that describe them.
  *
  * Normal path: code adds, sets or raises a row of its shard's set; whoever reports copies the sets,
- * combines them with counters_sum and writes them out by the rows of counters.def.
+ * combines them with counters_sum and writes them out by the rows of counters.def and latency.def.
  * A constant keeps the metric's spelling (COUNTER_syncs), so one search finds a metric in code, in
  * documents and on dashboards.
  *
@@ -12,12 +12,13 @@
 #ifndef CROSSDOCK_BROKER_BASE_COUNTERS_H
 #define CROSSDOCK_BROKER_BASE_COUNTERS_H
 
+#include "broker/base/latency.h"
 #include "wire/xassert.h"
 
 #include <stdint.h>
 
 enum counter {
-#define X(name, unit, kind, text) COUNTER_##name,
+#define X(name, unit, kind, text, look) COUNTER_##name,
 #include "broker/base/counters.def"
 #undef X
     COUNTER_COUNT
@@ -34,12 +35,14 @@ struct counter_row {
     const char *name;       /* "frames_received" */
     const char *unit;       /* "frames", "bytes", "ns" */
     const char *text;       /* one line for people */
+    const char *look;       /* what makes an operator look at it */
     enum counter_kind kind; /* COUNTER_KIND_* */
 };
 
 /* Zeroed memory is a set at its start. */
 struct counters {
-    uint64_t v[COUNTER_COUNT]; /* by enum counter, in the row's unit */
+    uint64_t v[COUNTER_COUNT];              /* by enum counter, in the row's unit */
+    struct latency latency[LATENCY_STAGES]; /* by enum latency_stage */
 };
 
 /* Description of counter `id`, or NULL from COUNTER_COUNT on. Static memory. O(1). */
@@ -71,6 +74,14 @@ static inline void counters_max(struct counters *counters, enum counter id, uint
     XD_DEBUG_ASSERT(counters_row(id)->kind == COUNTER_KIND_MAX);
     if (value > counters->v[id])
         counters->v[id] = value;
+}
+
+/* Counts what one run of a stage took. */
+static inline void counters_time(struct counters *counters, enum latency_stage stage,
+                                 uint64_t value_ns)
+{
+    XD_ASSERT(stage < LATENCY_STAGES);
+    latency_record(&counters->latency[stage], value_ns);
 }
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include "broker/log/append.h"
 
+#include "broker/base/probes.h"
 #include "broker/log/log_state.h"
 #include "wire/status.h"
 
@@ -111,6 +112,7 @@ static void block_finish(struct log *log, uint64_t address, enum block_type type
     closed->position = a->position;
     closed->slot = segment->slot;
     closed->type = block->type;
+    a->block_began_ns[(log->tail.ring.head - 1) % APPEND_WINDOW_BLOCKS] = a->began_ns;
     segment->used_bytes = segment_at_of(&log->table, a->position) + block->block_bytes;
     if (!local) {
         segment->first_index = segment->first_index ? segment->first_index : a->index;
@@ -206,6 +208,7 @@ static int segment_roll(struct log *log)
     env_crash_point(log->env, ENV_CRASH_SEGMENT_ROLL);
     counters_add(log->counters, COUNTER_segments_rolled, 1);
     log_news_add(log, LOG_NEWS_SEGMENT_ROLLED, next->segment_no, 0, 0);
+    PROBE_SEGMENT_ROLLED(next->segment_no, a->position);
     meta_file_write(log);
     prepare_wake(log);
     retain_wake(log);
@@ -309,7 +312,8 @@ uint64_t append_batch(struct log *log)
     memset(memory + stored, 0, stride - stored);
     a->reserved = 0;
     a->used_bytes += stride;
-    a->batch_count++;
+    if (a->batch_count++ == 0)
+        a->began_ns = env_now_mono_ns(log->env);
     a->record_count += batch->record_count;
     a->pending_batches++;
     if (segment->first_time_us == 0)

@@ -42,6 +42,7 @@ struct append {
     uint32_t batch_count;  /* */
     uint32_t record_count; /* */
     uint32_t reserved;     /* bytes behind used_bytes given out by append_reserve, 0 = none */
+    uint64_t began_ns;     /* when its first batch came, monotonic */
 
     /* closed blocks, by their counters in the tail; flush.c's up to `durable`, then durable.c's */
     uint64_t submitted; /* below: the write was started */
@@ -57,11 +58,13 @@ struct append {
     uint64_t unsubmitted_bytes; /* of closed blocks at and above `submitted` */
     uint64_t pending_batches;   /* appended, not given yet */
     uint32_t writes_inflight;   /* */
-    bool syncing;               /* a flush is running */
-    uint64_t sync_started_ns;   /* monotonic */
-    uint64_t last_write_ns;     /* when the last block was closed, monotonic */
-    bool mark_wanted;           /* data was written since the last MARK */
-    const char *reason;         /* why append_reserve said XD_THROTTLED; static text */
+    /* DATA blocks: when the first batch came, monotonic, by counter modulo the window */
+    uint64_t block_began_ns[APPEND_WINDOW_BLOCKS];
+    bool syncing;             /* a flush is running */
+    uint64_t sync_started_ns; /* monotonic */
+    uint64_t last_write_ns;   /* when the last block was closed, monotonic */
+    bool mark_wanted;         /* data was written since the last MARK */
+    const char *reason;       /* why append_reserve said XD_THROTTLED; static text */
 
     /* where the fold stands: behind the last block given completely */
     struct append_point {

@@ -6,6 +6,7 @@
 #include "broker/log/checkpoint.h"
 
 #include "broker/log/local.h"
+#include "broker/base/probes.h"
 #include "broker/log/log_state.h"
 
 #include <errno.h>
@@ -277,5 +278,6 @@ void checkpoint_meta_done(struct log *log)
     counters_add(log->counters, COUNTER_checkpoints_written, 1);
     counters_add(log->counters, COUNTER_checkpoint_bytes, bytes);
     log_news_add(log, LOG_NEWS_CHECKPOINT, c->generation, c->index, bytes);
+    PROBE_CHECKPOINT_DONE(c->generation, c->index, bytes);
     retain_wake(log);
 }

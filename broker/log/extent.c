@@ -152,6 +152,7 @@ static bool load_start(struct log *log, uint64_t position, uint32_t wanted, uint
                               .wanted = wanted,
                               .reader = partition,
                               .reader_offset = offset,
+                              .started_ns = env_now_mono_ns(log->env),
                               .state = EXTENT_LOADING};
     x->loading[x->inflight++] = (uint32_t)(extent - x->extents);
     x->sweep.loads++;
@@ -343,6 +344,8 @@ void extent_read_done(struct log *log, const struct env_event *event)
     extent->used = ++x->stamp;
     extent->state = EXTENT_VALID;
     counters_add(log->counters, COUNTER_cache_loads, 1);
+    counters_time(log->counters, LATENCY_disk_read_duration_ns,
+                  env_now_mono_ns(log->env) - extent->started_ns);
     sweep_loaded(log, number);
     extent_turn(log);
 }

@@ -55,6 +55,7 @@ struct extent {
     uint64_t position;      /* log position of its first block */
     uint64_t used;          /* stamp of the last use */
     uint64_t reader_offset; /* of the read that it was loaded for */
+    uint64_t started_ns;    /* when its load was begun, monotonic */
     uint32_t reader;        /* partition of that read; EXTENT_NO_READER once it has come */
     uint32_t bytes;         /* LOADING: to be reached; VALID: verified; BAD: of the corrupt block */
     uint32_t got;      /* bytes that are there; VALID: those behind `bytes` are part of a block */

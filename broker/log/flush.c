@@ -4,6 +4,7 @@
  */
 #include "broker/log/flush.h"
 
+#include "broker/base/probes.h"
 #include "broker/log/log_state.h"
 
 #include <errno.h>
@@ -142,8 +143,24 @@ bool flush_settled(const struct log *log)
 
 /* ---- completions ----------------------------------------------------------------------------- */
 
+/* What a block took, now that it is durable. */
+static void block_time(struct log *log, const struct tail_block *block, uint64_t counter,
+                       uint64_t now_ns)
+{
+    uint64_t began_ns = log->append.block_began_ns[counter % APPEND_WINDOW_BLOCKS];
+
+    XD_ASSERT(block->started_ns <= now_ns);
+    counters_time(log->counters, LATENCY_block_sync_duration_ns, now_ns - block->started_ns);
+    PROBE_BLOCK_DURABLE(block->index, block->position, block->block_bytes,
+                        now_ns - block->started_ns);
+    if (block->type != BLOCK_DATA)
+        return;
+    XD_ASSERT(began_ns <= block->started_ns);
+    counters_time(log->counters, LATENCY_commit_duration_ns, now_ns - began_ns);
+}
+
 /* Everything below `to` is on stable storage. */
-static void durable_advance(struct log *log, uint64_t to)
+static void durable_advance(struct log *log, uint64_t to, uint64_t now_ns)
 {
     struct append *a = &log->append;
 
@@ -155,6 +172,7 @@ static void durable_advance(struct log *log, uint64_t to)
 
         XD_ASSERT(block->state == TAIL_WRITTEN && block->index >= a->durable_index);
         XD_ASSERT(a->undurable_bytes >= block->block_bytes);
+        block_time(log, block, a->durable, now_ns);
         a->undurable_bytes -= block->block_bytes;
         a->durable_index = block->index;
         a->durable++;
@@ -163,7 +181,7 @@ static void durable_advance(struct log *log, uint64_t to)
     env_crash_point(log->env, ENV_CRASH_BLOCK_DURABLE);
 }
 
-static void written_advance(struct log *log)
+static void written_advance(struct log *log, uint64_t now_ns)
 {
     struct append *a = &log->append;
 
@@ -173,7 +191,7 @@ static void written_advance(struct log *log)
         a->written++;
     }
     if (log->sync == LOG_SYNC_DSYNC)
-        durable_advance(log, a->written);
+        durable_advance(log, a->written, now_ns);
 }
 
 void flush_write_done(struct log *log, const struct env_event *event)
@@ -206,6 +224,8 @@ void flush_write_done(struct log *log, const struct env_event *event)
     counters_add(log->counters, COUNTER_blocks_written, 1);
     counters_add(log->counters, COUNTER_block_bytes_written, block->block_bytes);
     counters_add(log->counters, COUNTER_write_ns_total, now_ns - block->started_ns);
+    PROBE_BLOCK_WRITTEN(block->index, block->position, block->block_bytes,
+                        now_ns - block->started_ns);
     env_crash_point(log->env, ENV_CRASH_BLOCK_WRITTEN);
     if (log->fenced)
         return;
@@ -214,13 +234,14 @@ void flush_write_done(struct log *log, const struct env_event *event)
         counters_add(log->counters, COUNTER_sync_ns_total, now_ns - block->started_ns);
         counters_max(log->counters, COUNTER_sync_ns_max, now_ns - block->started_ns);
     }
-    written_advance(log);
+    written_advance(log, now_ns);
 }
 
 void flush_sync_done(struct log *log, const struct env_event *event)
 {
     struct append *a = &log->append;
-    uint64_t took_ns = env_now_mono_ns(log->env) - a->sync_started_ns;
+    uint64_t now_ns = env_now_mono_ns(log->env);
+    uint64_t took_ns = now_ns - a->sync_started_ns;
 
     XD_ASSERT(a->syncing && env_token_value(event->token) > a->durable);
     a->syncing = false;
@@ -233,5 +254,5 @@ void flush_sync_done(struct log *log, const struct env_event *event)
     counters_max(log->counters, COUNTER_sync_ns_max, took_ns);
     XD_ASSERT(env_token_value(event->token) <= a->written);
     if (!log->fenced)
-        durable_advance(log, env_token_value(event->token));
+        durable_advance(log, env_token_value(event->token), now_ns);
 }

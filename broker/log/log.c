@@ -244,6 +244,7 @@ void log_stats(struct log *log, struct log_stats *ret_stats)
                               .epoch = log->append.epoch,
                               .disk_free_bytes = log->prepare.disk_free_bytes,
                               .disk_total_bytes = log->prepare.disk_total_bytes,
+                              .disk_full_seconds = forecast_seconds(&log->prepare.disk_falls),
                               .disk_bytes = table->slot_count * table->segment_bytes};
 
     XD_ASSERT(log->phase != LOG_OPENED && oldest);

@@ -208,6 +208,8 @@ struct log_stats {
     uint64_t epoch;
     int64_t oldest_time_us; /* append time of the oldest batch kept, 0 = none */
     uint64_t disk_free_bytes, disk_total_bytes;
+    uint64_t
+        disk_full_seconds; /* until producers wait for space, FORECAST_SECONDS_MAX = not foreseen */
 };
 void log_stats(struct log *log, struct log_stats *ret_stats);
 bool log_news_next(struct log *log, struct log_news *ret_news);

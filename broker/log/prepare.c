@@ -264,6 +264,10 @@ static void disk_look(struct log *log, uint64_t now_ns)
     if (env_disk_free(log->env, &p->disk_free_bytes, &p->disk_total_bytes) < 0) {
         p->disk_free_bytes = UINT64_MAX / 2;
         p->disk_total_bytes = UINT64_MAX / 2;
+    } else {
+        uint64_t low = log->options.disk_low_bytes;
+        forecast_note(&p->disk_falls, now_ns,
+                      p->disk_free_bytes > low ? p->disk_free_bytes - low : 0);
     }
     p->disk_checked_ns = now_ns | 1u; /* 0 = never */
 }

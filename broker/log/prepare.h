@@ -19,6 +19,7 @@
 #ifndef CROSSDOCK_LOG_PREPARE_H
 #define CROSSDOCK_LOG_PREPARE_H
 
+#include "broker/base/forecast.h"
 #include "broker/io/env.h"
 #include "broker/log/segment.h"
 
@@ -43,20 +44,21 @@ struct prepare {
     uint8_t *zeros;                /* PREPARE_WRITE_BYTES of zeros, never written to */
     struct segment_header *header; /* page that the env writes from */
     struct prepare_write writes[PREPARE_DEPTH];
-    uint64_t zeroed_to;        /* start of the next write of zeros */
-    uint64_t not_before_ns;    /* put off until then for lack of space, monotonic */
-    uint64_t disk_checked_ns;  /* monotonic, 0 = never */
-    uint64_t disk_free_bytes;  /* as of then */
-    uint64_t disk_total_bytes; /* as of then */
-    uint32_t slot;             /* that is being prepared */
-    uint32_t ready_target;     /* READY segments to have */
-    uint32_t slot_limit;       /* no file is made while there are this many */
-    uint8_t step;              /* enum prepare_step */
-    bool wanted;               /* segments must be counted again */
-    bool starved;              /* told that no segment was ready, until one is */
-    bool no_space;             /* the last attempt to make a file found too little space */
-    int failed;                /* first error of the zeros, 0 = none */
-    uint8_t stalls;            /* completions in a row that wrote nothing */
+    uint64_t zeroed_to;         /* start of the next write of zeros */
+    uint64_t not_before_ns;     /* put off until then for lack of space, monotonic */
+    uint64_t disk_checked_ns;   /* monotonic, 0 = never */
+    uint64_t disk_free_bytes;   /* as of then */
+    uint64_t disk_total_bytes;  /* as of then */
+    struct forecast disk_falls; /* of the free bytes above disk_low_bytes */
+    uint32_t slot;              /* that is being prepared */
+    uint32_t ready_target;      /* READY segments to have */
+    uint32_t slot_limit;        /* no file is made while there are this many */
+    uint8_t step;               /* enum prepare_step */
+    bool wanted;                /* segments must be counted again */
+    bool starved;               /* told that no segment was ready, until one is */
+    bool no_space;              /* the last attempt to make a file found too little space */
+    int failed;                 /* first error of the zeros, 0 = none */
+    uint8_t stalls;             /* completions in a row that wrote nothing */
 };
 
 /* A READY segment was taken or a slot became FREE: looks again at the next kick. */

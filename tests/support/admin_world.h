@@ -23,6 +23,7 @@ struct admin_world {
     struct arena arena;
     void *memory; /* of the arena */
     struct counters counters;
+    struct latency_window recent;
     struct admin_view view;
     struct admin_result result; /* of the last call */
     char detail[XD_DETAIL_BYTES_MAX];
@@ -52,6 +53,7 @@ static inline struct admin_world *world_begin(void)
                                       .catalog = &world->catalog,
                                       .sessions = &world->kit.sessions,
                                       .counters = &world->counters,
+                                      .recent = &world->recent,
                                       .arena = &world->arena,
                                       .config_json = "{\"log.tail_bytes\":{\"value\":1}}",
                                       .version = "1.2.3",

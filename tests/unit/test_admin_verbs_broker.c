@@ -36,6 +36,28 @@ Test(admin_verbs_broker, tells_the_status)
     world_end(world);
 }
 
+/* Status tells the latencies of the last minute, in whole us; what is over 10 s has no number. */
+Test(admin_verbs_broker, tells_the_latencies_of_the_last_minute)
+{
+    struct admin_world *world = world_begin();
+    uint64_t now_ns = env_now_mono_ns(world->run.env);
+    counters_time(&world->counters, LATENCY_commit_duration_ns, 9000000000); /* before it */
+    latency_window_note(&world->recent, world->counters.latency, now_ns);
+    for (unsigned i = 0; i < 99; i++)
+        counters_time(&world->counters, LATENCY_commit_duration_ns, 300000);
+    counters_time(&world->counters, LATENCY_commit_duration_ns, 11000000000);
+    run_idle(&world->run, 7500000000);
+    cr_assert_eq(world_run(world, "status", NULL), 0);
+    world_is(world, "latency.seconds", "7");
+    world_is(world, "latency.commit.count", "100");
+    world_is(world, "latency.commit.p50_us", "500");
+    world_is(world, "latency.commit.p99_us", "500");
+    world_is(world, "latency.commit.max_us", "null");
+    world_is(world, "latency.disk_read.count", "0");
+    world_is(world, "latency.disk_read.max_us", "0");
+    world_end(world);
+}
+
 /* Every state that is not plain running says what to do. */
 Test(admin_verbs_broker, gives_a_next_step_for_every_trouble)
 {

@@ -64,6 +64,9 @@ Test(base_counters, has_a_text_in_every_row)
 
         cr_assert(bytes >= 8 && bytes <= 96, "%s", row->name);
         cr_assert(!ends_with(row->text, ".") && !ends_with(row->text, " "), "%s", row->name);
+        bytes = strlen(row->look);
+        cr_assert(bytes >= 8 && bytes <= 96, "%s", row->name);
+        cr_assert(!ends_with(row->look, ".") && !ends_with(row->look, " "), "%s", row->name);
     }
 }
 
@@ -97,7 +100,7 @@ Test(base_counters, changes_a_value_by_its_kind)
 /* Of two sets, every row but MAX is added; MAX rows keep the larger from either side. */
 Test(base_counters, combines_two_sets_by_kind)
 {
-    struct counters into, from;
+    struct counters into = {0}, from = {0};
 
     for (unsigned id = 0; id < COUNTER_COUNT; id++) {
         into.v[id] = 100 + id;
@@ -112,6 +115,22 @@ Test(base_counters, combines_two_sets_by_kind)
             expected = a > b ? a : b;
         cr_assert_eq(into.v[id], expected, "%s", counters_row(id)->name);
         cr_assert_eq(from.v[id], b);
+    }
+}
+
+/* Latencies add up as well, stage by stage. */
+Test(base_counters, combines_latencies)
+{
+    struct counters into = {0}, from = {0};
+
+    for (unsigned stage = 0; stage < LATENCY_STAGES; stage++) {
+        counters_time(&into, (enum latency_stage)stage, 15000);
+        counters_time(&from, (enum latency_stage)stage, 15000 + stage);
+    }
+    counters_sum(&into, &from);
+    for (unsigned stage = 0; stage < LATENCY_STAGES; stage++) {
+        cr_assert_eq(into.latency[stage].counts[1], 2);
+        cr_assert_eq(into.latency[stage].sum_ns, 30000 + stage);
     }
 }
 

@@ -38,7 +38,7 @@ Test(bench_histogram, quantiles_stay_within_their_precision)
         random ^= random >> 7;
         random ^= random << 17;
         values[i] = random >> (random % 64);
-        latency_record(latency, values[i], 1);
+        latency_add(latency, values[i], 1);
     }
     qsort(values, SAMPLES, sizeof values[0], compare);
     for (uint32_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
@@ -56,12 +56,12 @@ Test(bench_histogram, keeps_the_ends_of_the_range)
 {
     for (uint64_t value = 0; value < 128; value++) {
         struct latency *latency = empty();
-        latency_record(latency, value, 1);
+        latency_add(latency, value, 1);
         cr_assert_eq(latency_quantile_ns(latency, 500000), value);
         free(latency);
     }
     struct latency *latency = empty();
-    latency_record(latency, UINT64_MAX, 1);
+    latency_add(latency, UINT64_MAX, 1);
     cr_assert_eq(latency_quantile_ns(latency, 500000), UINT64_MAX);
     cr_assert_eq(latency->max_ns, UINT64_MAX);
     free(latency);
@@ -73,12 +73,12 @@ Test(bench_histogram, counts_weights_as_repetitions)
     struct latency *weighted = empty();
     struct latency *single = empty();
 
-    latency_record(weighted, 100, 99);
-    latency_record(weighted, 5000, 1);
-    latency_record(weighted, 9000, 0);
+    latency_add(weighted, 100, 99);
+    latency_add(weighted, 5000, 1);
+    latency_add(weighted, 9000, 0);
     for (uint32_t i = 0; i < 99; i++)
-        latency_record(single, 100, 1);
-    latency_record(single, 5000, 1);
+        latency_add(single, 100, 1);
+    latency_add(single, 5000, 1);
     cr_assert_eq(memcmp(weighted, single, sizeof *weighted), 0);
     cr_assert_eq(latency_quantile_ns(weighted, 990000), 100);
     cr_assert_eq(latency_quantile_ns(weighted, 990001), 5000);

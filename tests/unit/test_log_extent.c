@@ -337,3 +337,25 @@ Test(log_extent, tells_of_a_corrupt_block_once)
     run_close(&run);
     run_end(&run);
 }
+
+/* Each load from disk is timed once, until its blocks were verified. */
+Test(log_extent, times_each_load)
+{
+    struct run run;
+    uint64_t next, times = 0;
+
+    on_disk(&run, 1, 12, 370000);
+    uint64_t began_ns = env_now_mono_ns(run.env);
+    cr_assert_eq(run_read(&run, 0, 0, &next), 370000);
+    cr_assert_eq(run_read(&run, 1, 0, &next), 370000);
+    uint64_t took_ns = env_now_mono_ns(run.env) - began_ns;
+    const struct latency *latency = &run.counters.latency[LATENCY_disk_read_duration_ns];
+    for (unsigned i = 0; i <= LATENCY_BOUNDS; i++)
+        times += latency->counts[i];
+    cr_assert_gt(times, 0);
+    cr_assert_eq(times, run.counters.v[COUNTER_cache_loads]);
+    cr_assert_gt(latency->sum_ns, 0);
+    cr_assert_leq(latency->sum_ns, times * took_ns);
+    run_close(&run);
+    run_end(&run);
+}

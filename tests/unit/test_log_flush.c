@@ -410,3 +410,53 @@ Test(log_flush, writes_nothing_for_a_place_that_was_not_used)
     cr_assert_eq(run.counters.v[COUNTER_marks_written], 0, "nothing came to rest");
     run_end(&run);
 }
+
+static uint64_t times_of(const struct run *run, enum latency_stage stage)
+{
+    uint64_t times = 0;
+
+    for (unsigned i = 0; i <= LATENCY_BOUNDS; i++)
+        times += run->counters.latency[stage].counts[i];
+    return times;
+}
+
+/* Each block is timed once, from its write and from its first batch until it was durable: behind a
+ * write of half a second all blocks took that long; local blocks hold no batch. */
+static void timed(enum log_sync sync)
+{
+    struct run run;
+
+    opened(&run, 5, sync);
+    sim_rates(run.sim)->spike = 65536; /* the first write takes half a second */
+    cr_assert_eq(run_append(&run, 0, 500), 0);
+    cr_assert_eq(run_append(&run, 0, 500), 0);
+    uint64_t began_ns = env_now_mono_ns(run.env);
+    log_kick(run.log);
+    sim_rates(run.sim)->spike = 0;
+    cr_assert_eq(run_append(&run, 0, 300000), 0);
+    run_settle(&run);
+    uint64_t took_ns = env_now_mono_ns(run.env) - began_ns;
+    const struct latency *sync_times = &run.counters.latency[LATENCY_block_sync_duration_ns];
+    const struct latency *commit_times = &run.counters.latency[LATENCY_commit_duration_ns];
+    cr_assert_eq(times_of(&run, LATENCY_commit_duration_ns), 2);
+    cr_assert_eq(times_of(&run, LATENCY_block_sync_duration_ns), 2);
+    cr_assert_geq(sync_times->sum_ns, 2 * 400000000ull);
+    cr_assert_leq(sync_times->sum_ns, commit_times->sum_ns);
+    cr_assert_leq(commit_times->sum_ns, 2 * took_ns);
+    run_idle(&run, 500000000);
+    cr_assert_eq(run.counters.v[COUNTER_marks_written], 1);
+    cr_assert_eq(times_of(&run, LATENCY_block_sync_duration_ns), 3);
+    cr_assert_eq(times_of(&run, LATENCY_commit_duration_ns), 2);
+    run_close(&run);
+    run_end(&run);
+}
+
+Test(log_flush, times_each_block_with_fdatasync)
+{
+    timed(LOG_SYNC_FDATASYNC);
+}
+
+Test(log_flush, times_each_block_with_dsync)
+{
+    timed(LOG_SYNC_DSYNC);
+}

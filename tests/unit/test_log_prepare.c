@@ -320,3 +320,38 @@ Test(log_prepare, writes_no_header_once_fenced)
     run_close(&run);
     run_end(&run);
 }
+
+static uint64_t disk_full_seconds(struct run *run)
+{
+    struct log_stats stats;
+
+    log_stats(run->log, &stats);
+    return stats.disk_full_seconds;
+}
+
+/* While others fill the disk at a steady rate, the log foresees when producers will wait: when
+ * disk_low_bytes are left, not when nothing is. */
+Test(log_prepare, foresees_when_the_disk_is_full)
+{
+    struct run run;
+    uint64_t capacity = 100ull << 30;
+
+    run_begin(&run, 1);
+    run.options.disk_low_bytes = 10ull << 30;
+    sim_disk_capacity(run.sim, capacity);
+    cr_assert_eq(run_open(&run), 0, "%s", run.why);
+    cr_assert_eq(disk_full_seconds(&run), FORECAST_SECONDS_MAX);
+    for (uint32_t minute = 0; minute < 30; minute++) {
+        run_append_wait(&run, 0, 500);
+        run_settle(&run);
+        run_idle(&run, 60000000000ull);
+        sim_disk_capacity(run.sim, capacity -= 1ull << 30);
+    }
+    run_idle(&run, 2000000000ull);
+    uint64_t left = (capacity - (10ull << 30) - sim_disk_used(run.sim)) >> 30; /* minutes */
+    uint64_t foreseen = disk_full_seconds(&run);
+    cr_assert(foreseen > (left - 2) * 60 && foreseen < (left + 3) * 60, "%llu s, %llu min",
+              (unsigned long long)foreseen, (unsigned long long)left);
+    run_close(&run);
+    run_end(&run);
+}
