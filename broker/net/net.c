@@ -462,7 +462,8 @@ bool net_closed(const struct net *net)
 {
     if (!net->closing || net->conns.count > 0 || net->refusing_count > 0)
         return false;
-    if (lend_count(&net->conns.lend) > 0 || output_relay_count(&net->conns.output) > 0)
+    if (lend_count(&net->conns.lend) > 0 || output_relay_count(&net->conns.output) > 0 ||
+        net->conns.remotes.count > 0) /* a home may still send what lies here */
         return false;
     for (uint32_t i = 0; i < net->listener_count; i++) {
         if (net->listeners[i].armed)

@@ -172,8 +172,8 @@ uint32_t net_connections(const struct net *net);
 /* Stops accepting and does net_close on every connection that holds a socket; answers must have
  * been queued before. Those of other shards end by their homes. */
 void net_close_begin(struct net *net);
-/* Whether no socket and no accept is left, every lent frame is back, and every relay has been told
- * by net_relay_next. */
+/* Whether no socket and no accept is left, every lent frame is back, every relay has been told by
+ * net_relay_next, and no connection of another shard is left, whose home may still send. */
 bool net_closed(const struct net *net);
 
 /* ---- other shards ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@
  */
 #include "broker/shard/state.h"
 
+#include "broker/base/probes.h"
 #include "wire/frame.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
@@ -157,6 +158,51 @@ void answers_wait(struct shard *shard, const struct answer *template)
         answer_ready(shard, early);
 }
 
+void answers_stamp(struct shard *shard, uint64_t log_index, uint64_t since_ns)
+{
+    struct stamp *stamp = &shard->stamps[log_index % SHARD_STAMPS];
+    XD_ASSERT(since_ns <= shard->now_ns);
+    if (stamp->log_index == log_index)
+        return; /* its first batch was there before */
+    XD_ASSERT(stamp->log_index <= shard->timed_index);
+    *stamp = (struct stamp){.log_index = log_index, .since_ns = since_ns};
+}
+
+uint64_t answers_oldest_ns(const struct shard *shard)
+{
+    uint64_t last = log_last_index(shard->log);
+    if (list_empty(&shard->waiting))
+        return 0;
+    for (uint64_t index = last >= SHARD_STAMPS ? last - SHARD_STAMPS + 1 : 1; index <= last;
+         index++) {
+        const struct stamp *stamp = &shard->stamps[index % SHARD_STAMPS];
+        if (index > shard->timed_index && stamp->log_index == index)
+            return shard->now_ns - stamp->since_ns;
+    }
+    return 0; /* no batch: only opens, closes and changes of the catalog wait */
+}
+
+/* What the blocks up to `durable` took from their first frame on, now that their answers are
+ * queued. */
+static void take_times(struct shard *shard, uint64_t durable, bool answered)
+{
+    if (durable == shard->timed_index)
+        return;
+    uint64_t now_ns = env_now_mono_ns(shard->env);
+    uint64_t from = shard->timed_index + 1;
+    XD_ASSERT(durable > shard->timed_index && now_ns >= shard->now_ns);
+    if (durable - shard->timed_index > SHARD_STAMPS)
+        from = durable - SHARD_STAMPS + 1; /* recovered: nobody waited */
+    for (uint64_t index = from; index <= durable; index++) {
+        const struct stamp *stamp = &shard->stamps[index % SHARD_STAMPS];
+        if (stamp->log_index == index)
+            counters_time(&shard->counters, LATENCY_produce_duration_ns, now_ns - stamp->since_ns);
+    }
+    if (answered)
+        counters_time(&shard->counters, LATENCY_reply_duration_ns, now_ns - shard->now_ns);
+    shard->timed_index = durable;
+}
+
 uint16_t answers_detail(struct shard *shard, const char *text)
 {
     char *detail = pool_acquire(&shard->details);
@@ -243,6 +289,8 @@ static bool write_acks(struct shard *shard, struct connection *connection)
         .length = body_bytes, .op = XD_OP_ACK, .version = 1, .flags = XD_FRAME_PUSH};
     xd_frame_encode(&frame, out);
     net_out_commit(shard->net, connection->id, XD_FRAME_HEADER_BYTES + body_bytes);
+    PROBE_ACK_SENT(connection->id, head.ack_count, XD_FRAME_HEADER_BYTES + body_bytes,
+                   acks[head.ack_count - 1].log_index);
     return true;
 }
 
@@ -395,6 +443,7 @@ void answers_release(struct shard *shard)
         node = list_next(&shard->dirty, node);
         connection_write(shard, connection);
     }
+    take_times(shard, durable, reached);
 }
 
 void answers_forget(struct shard *shard, struct connection *connection)

@@ -14,6 +14,7 @@
  */
 #include "broker/shard/state.h"
 
+#include "broker/base/probes.h"
 #include "wire/batch.h"
 #include "wire/bytes.h"
 #include "wire/frame.h"
@@ -31,6 +32,7 @@ struct arrival {
     struct xd_batch_header header; /* copy of the client's header */
     uint32_t at;                   /* payload byte where it starts */
     uint32_t stride;               /* bytes to the next batch, credit */
+    uint64_t since_ns;             /* when its frame was taken up, or began to wait for room */
     uint8_t durability;            /* enum xd_durability wanted */
 };
 
@@ -49,6 +51,8 @@ static void queue_ack(struct shard *shard, const struct arrival *arrival, const 
     answer.ack.last_sequence = arrival->header.last_sequence;
     answer.ack.record_count = arrival->header.record_count;
     answer.ack.log_index = log_index;
+    PROBE_BATCH_VERDICT(answer.conn, answer.ack.producer_id, answer.ack.first_sequence,
+                        answer.ack.record_count, answer.ack.status);
     if (ack->status < 0) {
         XD_ASSERT(detail[0] != '\0');
         answer.detail = answers_detail(shard, detail);
@@ -154,6 +158,8 @@ static int answer_verdict(struct shard *shard, const struct arrival *arrival,
     XD_ASSERT(verdict->status == XD_DUPLICATE);
     XD_ASSERT(arrival->header.last_sequence <= verdict->resume_sequence);
     counters_add(&shard->counters, COUNTER_duplicates_recognised, 1);
+    counters_add(&shard->counters, COUNTER_duplicates_undurable,
+                 verdict->log_index > log_durable_index(shard->log));
     struct xd_ack ack = {.status = XD_DUPLICATE, .base_offset = verdict->base_offset};
     queue_ack(shard, arrival, &ack, verdict->log_index, "");
     return 0;
@@ -195,12 +201,15 @@ static void append(struct shard *shard, const struct arrival *arrival,
         shard->now_us > partition->append_time_us ? shard->now_us : partition->append_time_us;
     uint64_t index = log_append(shard->log);
     session_append(&shard->sessions, batch, index);
+    answers_stamp(shard, index, arrival->since_ns);
     partition->appended += batch->record_count;
     partition->append_time_us = batch->append_time_us;
 
     counters_add(&shard->counters, COUNTER_batches_appended, 1);
     counters_add(&shard->counters, COUNTER_records_appended, batch->record_count);
     counters_add(&shard->counters, COUNTER_bytes_appended, batch->batch_bytes);
+    PROBE_BATCH_STAGED(index, batch->partition, batch->base_offset, batch->record_count,
+                       batch->batch_bytes);
     struct xd_ack ack = {.status = 0, .base_offset = batch->base_offset};
     queue_ack(shard, arrival, &ack, index, "");
 }
@@ -230,7 +239,10 @@ static int take_batch(struct shard *shard, struct arrival *arrival)
     if (status < 0)
         return refuse(shard, arrival, status, verdict.resume_sequence, xd_status_text(status));
     XD_ASSERT(((uintptr_t)memory & (XD_BATCH_ALIGN - 1)) == 0);
-    arrival->connection->stalled_since_ns = 0;
+    struct connection *connection = arrival->connection;
+    arrival->since_ns =
+        connection->stalled_since_ns != 0 ? connection->stalled_since_ns : shard->now_ns;
+    connection->stalled_since_ns = 0;
     net_frame_copy(arrival->frame, arrival->at, memory, header->batch_bytes);
     struct xd_batch_header *batch = (struct xd_batch_header *)(void *)memory;
     XD_ASSERT(memcmp(batch, header, sizeof *header) == 0);
@@ -299,8 +311,7 @@ int on_produce(struct shard *shard, const struct net_frame *frame)
     if (at != frame->head.length)
         return -ECONNABORTED;
     struct channel *channel = session_channel(&shard->sessions, arrival.header.producer_id);
-    if (channel != NULL && *shard_holder(shard, channel) == frame->conn &&
-        head.low > channel->low)
+    if (channel != NULL && *shard_holder(shard, channel) == frame->conn && head.low > channel->low)
         channel->low = head.low;
     connection->stalled_since_ns = 0;
     connection->produce_at = 0;

@@ -13,6 +13,7 @@
  */
 #include "broker/shard/state.h"
 
+#include "broker/base/probes.h"
 #include "wire/batch.h"
 #include "wire/frame.h"
 #include "wire/status.h"
@@ -135,6 +136,7 @@ static void reply_batches(struct shard *shard, const struct waiter *waiter, uint
     reply.next_offset = next_offset;
     reply.batches_bytes = batches_bytes;
     memcpy(large + ANSWERS_BODY_AT, &reply, sizeof reply);
+    PROBE_READ_SERVED(waiter->conn, waiter->partition, waiter->offset, next_offset, batches_bytes);
     answers_send_large(shard, waiter->conn, XD_OP_READ, waiter->correlation,
                        log_durable_index(shard->log), large,
                        (uint32_t)sizeof reply + batches_bytes);

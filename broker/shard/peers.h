@@ -100,6 +100,9 @@ void spread_take_extent(struct shard *shard, uint32_t from, const struct link_me
 /* The others: an entry, or that the catalogs are equal. */
 void spread_take_entry(struct shard *shard, const struct link_message *message);
 void spread_take_joined(struct shard *shard, const struct link_message *message);
+/* The others: appends the entry that has come, when there is room; before the log is kicked, since
+ * nothing else would have it written. */
+void spread_append(struct shard *shard);
 /* Goes on, after what is durable has been folded. */
 void spread_turn(struct shard *shard);
 /* Whether all shards have the first `epoch` entries of the catalog durable. */

@@ -9,6 +9,7 @@
  */
 #include "broker/shard/shard.h"
 
+#include "broker/base/probes.h"
 #include "broker/shard/state.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
@@ -35,8 +36,7 @@ struct connection *shard_connection_open(struct shard *shard, net_id conn)
 {
     struct connection *connection = &shard->connections[net_slot(conn)];
     XD_ASSERT(connection->id == 0 && conn != 0);
-    XD_ASSERT(net_slot(conn) <=
-              shard->options.net.connections_max + shard->options.net.remote_max);
+    XD_ASSERT(net_slot(conn) <= shard->options.net.connections_max + shard->options.net.remote_max);
     memset(connection, 0, sizeof *connection);
     connection->id = conn;
     list_init(&connection->ready);
@@ -77,9 +77,11 @@ static void take_net_news(struct shard *shard)
     char text[SHARD_LINE_BYTES_MAX];
     while (net_news_next(shard->net, &news)) {
         if (news.kind == NET_NEWS_ACCEPTED) {
+            PROBE_CONNECTION_OPENED(news.a);
             peers_begin(shard, shard_connection_open(shard, (net_id)news.a));
         } else if (news.kind == NET_NEWS_CLOSED) {
             XD_ASSERT(news.b < NET_CLOSE_REASON_COUNT);
+            PROBE_CONNECTION_CLOSED(news.a, news.b);
             connection_gone(shard, (net_id)news.a, (enum net_close_reason)news.b);
             if (news.b == NET_CLOSE_PEER || news.b == NET_CLOSE_ERROR)
                 continue;
@@ -147,7 +149,7 @@ static int dispatch(struct shard *shard, const struct net_frame *frame)
         return refuse_frame(shard, frame, XD_FORMAT_UNKNOWN,
                             "version: newer than this broker reads");
     uint32_t owner = connection->home == shard->options.log.shard ? route_frame(shard, frame)
-                                                                   : shard->options.log.shard;
+                                                                  : shard->options.log.shard;
     if (owner != shard->options.log.shard)
         return peers_forward(shard, owner);
     frame_handler handler = handler_of(frame->head.op);
@@ -159,6 +161,7 @@ static void take_frames(struct shard *shard)
 {
     struct net_frame frame;
     for (uint32_t i = 0; i < SHARD_FRAMES_MAX && net_frame_next(shard->net, &frame) == 1; i++) {
+        PROBE_FRAME_RECEIVED(frame.conn, frame.head.op, frame.head.length, frame.head.correlation);
         int status = dispatch(shard, &frame);
         XD_ASSERT(status == 0 || status == -EAGAIN || status == -ECONNABORTED ||
                   status == PEERS_FORWARDED);
@@ -178,11 +181,9 @@ static void take_frames(struct shard *shard)
     }
 }
 
-/* Hands events on. Returns those that are not the shard's. */
-static uint32_t take_events(struct shard *shard, uint32_t count, struct env_event *ret_foreign,
-                            uint32_t foreign_max)
+/* Hands events on. A bell has done its work by ending the wait. */
+static void take_events(struct shard *shard, uint32_t count)
 {
-    uint32_t foreign = 0;
     XD_ASSERT(count <= SHARD_EVENTS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         const struct env_event *event = &shard->events[i];
@@ -192,10 +193,9 @@ static uint32_t take_events(struct shard *shard, uint32_t count, struct env_even
             log_done(shard->log, event);
         else if (owner == ENV_OWNER_NET)
             net_done(shard->net, event);
-        else if (foreign < foreign_max)
-            ret_foreign[foreign++] = *event;
+        else
+            XD_ASSERT(owner == ENV_OWNER_BELL);
     }
-    return foreign;
 }
 
 /* A checkpoint may not hold catalog entries that a crash could still take away. */
@@ -279,6 +279,7 @@ static int work(struct shard *shard, uint64_t durable_before)
     }
     if (shard->stage == STAGE_SERVING)
         take_frames(shard);
+    spread_append(shard);
     log_kick(shard->log);
     int fenced = take_durable(shard);
     spread_turn(shard);
@@ -318,8 +319,7 @@ static void stop_further(struct shard *shard)
               shard->waiting_count == 0);
 }
 
-int shard_turn(struct shard *shard, uint64_t wait_until_ns, struct env_event *ret_foreign,
-               uint32_t foreign_max, uint32_t *ret_foreign_count)
+int shard_turn(struct shard *shard, uint64_t wait_until_ns)
 {
     XD_ASSERT(shard->stage >= STAGE_JOINING);
     uint64_t deadline = next_deadline(shard, wait_until_ns);
@@ -331,9 +331,10 @@ int shard_turn(struct shard *shard, uint64_t wait_until_ns, struct env_event *re
         return count;
     read_clocks(shard);
     uint64_t durable_before = log_durable_index(shard->log);
-    *ret_foreign_count = take_events(shard, (uint32_t)count, ret_foreign, foreign_max);
+    take_events(shard, (uint32_t)count);
     int fenced = work(shard, durable_before);
     stop_further(shard);
+    latency_window_note(&shard->recent, shard->counters.latency, shard->now_ns);
     counters_add(&shard->counters, COUNTER_loop_turns, 1);
     counters_max(&shard->counters, COUNTER_loop_ns_max,
                  env_now_mono_ns(shard->env) - shard->now_ns);
@@ -371,6 +372,11 @@ bool shard_stopped(const struct shard *shard)
     return shard->stage == STAGE_STOPPED;
 }
 
+bool shard_closable(const struct shard *shard)
+{
+    return shard->stage == STAGE_OPENED || shard->stage == STAGE_STOPPED;
+}
+
 void shard_close(struct shard *shard)
 {
     if (shard != NULL)
@@ -382,6 +388,14 @@ void shard_close(struct shard *shard)
 const struct counters *shard_counters(const struct shard *shard)
 {
     return &shard->counters;
+}
+
+enum admin_state shard_sample(struct shard *shard, struct metrics_sample *ret_sample)
+{
+    struct admin_view view;
+    admin_view_of(shard, &view);
+    metrics_sample_take(&view, ret_sample);
+    return shard->state;
 }
 
 uint32_t shard_status_json(struct shard *shard, char *out, uint32_t out_bytes)

@@ -22,6 +22,7 @@
 #ifndef CROSSDOCK_SHARD_SHARD_H
 #define CROSSDOCK_SHARD_SHARD_H
 
+#include "broker/admin/metrics.h"
 #include "broker/base/arena.h"
 #include "broker/base/counters.h"
 #include "broker/io/env.h"
@@ -44,17 +45,18 @@ struct shard_options {
     struct log_options log;
     struct net_options net;
     struct session_options sessions;
-    struct links *links; /* of all shards, borrowed for good; NULL when log.shard_count is 1 */
-    uint32_t facilities_max;   /* 1..XD_FACILITIES_MAX, default 1024 */
-    uint32_t partitions_max;   /* 1..XD_PARTITIONS_MAX, default 16,384 */
-    uint32_t acks_max;         /* answers waiting for durability, default 65,536 */
-    uint32_t waiters_max;      /* READ requests waiting, default 4,096 */
+    struct links *links;     /* of all shards, borrowed for good; NULL when log.shard_count is 1 */
+    uint32_t facilities_max; /* 1..XD_FACILITIES_MAX, default 1024 */
+    uint32_t partitions_max; /* 1..XD_PARTITIONS_MAX, default 16,384 */
+    uint32_t acks_max;       /* answers waiting for durability, default 65,536 */
+    uint32_t waiters_max;    /* READ requests waiting, default 4,096 */
     uint32_t connection_bytes; /* produce bytes a connection may have unanswered, default 8 MiB */
     uint32_t stall_ms;         /* a batch that finds no room is refused after this, default 2,000 */
     enum xd_durability default_durability; /* for clients that do not ask */
     const struct shard_topic *topics;      /* topic_count of them, borrowed for shard_open */
     uint32_t topic_count;
-    const char *const *addresses; /* address_count of them, borrowed for shard_open */
+    const char *const *addresses; /* address_count of them, borrowed until shard_listen, which skips
+                                     empty ones */
     uint32_t address_count;       /* 0..8 */
     const char *version;          /* release; static */
     const char *commit;           /* of the build, "" when unknown; static */
@@ -91,14 +93,14 @@ int shard_listen(struct shard *shard, char (*ret_addresses)[ENV_ADDRESS_BYTES_MA
 /* When the next turn is due even if nothing happens, in ns of the monotonic clock; 0 = now. */
 uint64_t shard_deadline_ns(struct shard *shard);
 /* One turn; waits at most until wait_until_ns for something to do. Returns the number of events
- * handled, or the status that fenced the log, or -errno of a broken engine. Events of
- * ENV_OWNER_PROCESS are put into ret_foreign (up to foreign_max), *ret_foreign_count of them. */
-int shard_turn(struct shard *shard, uint64_t wait_until_ns, struct env_event *ret_foreign,
-               uint32_t foreign_max, uint32_t *ret_foreign_count);
+ * handled, or the status that fenced the log, or -errno of a broken engine. */
+int shard_turn(struct shard *shard, uint64_t wait_until_ns);
 
 /* Stops accepting, answers what is in flight, marks and flushes the log. */
 void shard_stop(struct shard *shard);
 bool shard_stopped(const struct shard *shard);
+/* Whether it has nothing on its way, so that shard_close may follow. */
+bool shard_closable(const struct shard *shard);
 /* Closes files: after shard_stopped(), or when opening or recovery failed. A shard that was serving
  * and did not stop has operations in flight, whose memory and files are the env's: close the env
  * instead. Accepts NULL. */
@@ -114,6 +116,8 @@ struct shard_line {
 /* The oldest line not taken yet; lost ones are counted in a line of their own. */
 bool shard_line_next(struct shard *shard, struct shard_line *ret_line);
 const struct counters *shard_counters(const struct shard *shard);
+/* All numbers at this moment. Returns the state, for a page about it. */
+enum admin_state shard_sample(struct shard *shard, struct metrics_sample *ret_sample);
 /* JSON of verb "status" into out (XD_ADMIN_REPLY_BYTES_MAX). Returns bytes. */
 uint32_t shard_status_json(struct shard *shard, char *out, uint32_t out_bytes);
 /* The fold state as a checkpoint holds it: equal bytes for equal logs. For tests and verification.

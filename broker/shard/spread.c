@@ -101,10 +101,13 @@ bool spread_reached(const struct shard *shard, uint64_t epoch)
 /* ---- the others ------------------------------------------------------------------------------ */
 
 /* The entry is taken in when it is appended, as shard 0 does. */
-static void append_entry(struct shard *shard)
+void spread_append(struct shard *shard)
 {
     struct peers *peers = &shard->peers;
     const char *why = "";
+    if (peers->config == NULL || shard->stage >= STAGE_STOPPING)
+        return;
+    XD_ASSERT(shard->options.log.shard != 0 && peers->config_index == 0);
     int status = fold_append_control(shard, CONTROL_CONFIG, peers->config, sizeof *peers->config,
                                      &peers->config_index);
     if (status < 0) {
@@ -146,6 +149,4 @@ void spread_turn(struct shard *shard)
         peers->config_index = 0;
         tell_extent(shard);
     }
-    if (peers->config != NULL)
-        append_entry(shard);
 }

@@ -229,6 +229,9 @@ int shard_listen(struct shard *shard, char (*ret_addresses)[ENV_ADDRESS_BYTES_MA
     int status = shard->stage == STAGE_RECOVERED ? shard_join(shard, why) : 0;
     XD_ASSERT(status < 0 || (shard->stage == STAGE_JOINING && shard->peers.joined));
     for (uint32_t i = 0; i < shard->options.address_count && status == 0; i++) {
+        ret_addresses[i][0] = '\0';
+        if (shard->options.addresses[i][0] == '\0')
+            continue; /* another shard's */
         status = net_listen(shard->net, shard->options.addresses[i], ret_addresses[i]);
         if (status < 0) {
             snprintf(why, XD_DETAIL_BYTES_MAX, "cannot listen on %s: %s",

@@ -23,6 +23,7 @@
 #define SHARD_EVENTS_MAX 512u  /* events taken per turn */
 #define SHARD_FRAMES_MAX 4096u /* frames handled per turn, so that no turn starves the log */
 #define SHARD_LINES 256u       /* lines kept for the owner; power of two */
+#define SHARD_STAMPS 256u      /* blocks whose begin is remembered: more than may be undurable */
 
 /* What an answer that waits is. */
 enum answer_kind {
@@ -50,6 +51,12 @@ struct answer {
         struct xd_ack ack;            /* ACK */
         struct control_config config; /* CONFIG */
     };
+};
+
+/* When what became a block began to come, of blocks that hold batches. */
+struct stamp {
+    uint64_t log_index; /* of the block */
+    uint64_t since_ns;  /* when the frame of its first batch was taken up, monotonic */
 };
 
 /* Beside net's connection, by slot; one of another shard's as well. */
@@ -92,6 +99,7 @@ struct shard {
     struct env *env;
     struct arena arena;
     struct counters counters;
+    struct latency_window recent; /* the last minute of their latencies */
     struct shard_options options;
     struct log *log;
     struct net *net;
@@ -107,11 +115,13 @@ struct shard {
     struct connection *connections; /* by net_slot(), connections_max + remote_max + 1 */
     net_id *holders;                /* connections that hold channels, by index; 0 = none */
     struct pool answers;
-    struct list waiting; /* answers in log sequence */
+    struct list waiting;   /* answers in log sequence */
     struct list spreading; /* CONFIG answers that wait for the other shards */
-    struct list written; /* early answers that wait for the device to have the bytes */
-    struct list dirty;   /* connections with ready answers */
+    struct list written;   /* early answers that wait for the device to have the bytes */
+    struct list dirty;     /* connections with ready answers */
     uint64_t waiting_count;
+    struct stamp stamps[SHARD_STAMPS]; /* by log index modulo their number */
+    uint64_t timed_index;              /* blocks up to it are durable and their stamps are taken */
 
     struct pool waiters;
     struct list *parked;  /* by partition: waiters for data */
@@ -171,6 +181,10 @@ bool answers_room(const struct shard *shard);
 /* Queues an answer; `template`'s link is ignored. answers_room() must hold. It rests on the newest
  * log entry; a duplicate on that of its original, "later" (class BACKOFF) on none. */
 void answers_wait(struct shard *shard, const struct answer *template);
+/* A batch of a frame taken up at since_ns was appended to the block of this index. */
+void answers_stamp(struct shard *shard, uint64_t log_index, uint64_t since_ns);
+/* Age of the oldest answer that waits, in ns; 0 when none does. */
+uint64_t answers_oldest_ns(const struct shard *shard);
 /* Keeps a refusal text until its answer has left; returns what goes into answer.detail: 0 when all
  * are in use, the ack then goes without a text. */
 uint16_t answers_detail(struct shard *shard, const char *text);

@@ -8,6 +8,7 @@
  */
 #include "tests/sim/sim_run.h"
 
+#include "wire/checksum.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
@@ -139,7 +140,16 @@ static uint32_t check_partition(struct run *run, struct wire_client *wire, uint3
     return gaps;
 }
 
-void check_topics(struct run *run, const struct xd_catalog_view *view)
+void check_started(struct run *run)
+{
+    if (!sim_broker_one_catalog(&run->broker))
+        RUN_FAIL(run, "the broker serves, and a shard lacks entries of the catalog");
+    for (uint32_t n = 0; n < RUN_TOPICS; n++)
+        if (run->reader.topics[n] != 0)
+            run->reader.topics[n] = UINT8_MAX;
+}
+
+void check_topics(struct run *run, uint32_t shard, const struct xd_catalog_view *view)
 {
     for (uint32_t n = 0; n < RUN_TOPICS; n++) {
         char name[32];
@@ -148,14 +158,17 @@ void check_topics(struct run *run, const struct xd_catalog_view *view)
         for (uint32_t i = 0; i < view->fixed.topic_count; i++)
             found |= view->topics[i].name_bytes == strlen(name) &&
                      memcmp(view->topics[i].name, name, strlen(name)) == 0;
-        if (run->reader.topics[n] && !found)
-            RUN_FAIL(run, "%s was created, or shown, and is missing", name);
-        run->reader.topics[n] = found;
+        if (((uint32_t)run->reader.topics[n] >> shard & 1u) != 0 && !found)
+            RUN_FAIL(run, "%s was created, or shown, and is missing on shard %u", name, shard);
+        if (found) /* what one of the others has, shard 0 has had before */
+            run->reader.topics[n] = (uint8_t)(run->reader.topics[n] | 1u << shard | 1u);
     }
 }
 
-/* Returns the count of partitions. */
-static uint32_t check_catalog(struct run *run, struct wire_client *wire)
+/* The catalog of one shard, which is that of all: `hash` is 0 for the first one. Returns the count
+ * of partitions. */
+static uint32_t check_catalog(struct run *run, struct wire_client *wire, uint32_t shard,
+                              uint64_t *hash)
 {
     struct xd_reply_head head;
     struct xd_catalog_view view;
@@ -170,32 +183,47 @@ static uint32_t check_catalog(struct run *run, struct wire_client *wire)
         RUN_FAIL(run, "check: CATALOG: %s", field);
         return 0;
     }
-    check_topics(run, &view);
+    check_topics(run, shard, &view);
+    uint64_t own = xd_xxh3(body, body_bytes);
+    if (*hash != 0 && own != *hash)
+        RUN_FAIL(run, "check: the catalog of shard %u is another one", shard);
+    *hash = own;
     for (uint32_t i = 0; i < view.fixed.placement_count; i++)
         partitions += view.placements[i].width;
     return partitions;
 }
 
-uint32_t check_log(struct run *run, bool damaged)
+/* Asks every shard for its catalog. The connection to the last one stays. Returns the count of
+ * partitions, 0 after a failure. */
+static uint32_t check_catalogs(struct run *run, struct wire_client *wire)
 {
-    struct wire_client *wire = &run->reader.wire;
     struct xd_reply_head head;
     const uint8_t *body;
     size_t body_bytes;
+    uint64_t hash = 0;
+    uint32_t partitions = 0, shards = run->plan.shards;
+    uint32_t first = shards > 1 ? run_below(run, shards) : 0;
+    for (uint32_t i = 0; i < shards && !run_failed(run); i++) {
+        uint32_t shard = (first + i) % shards;
+        if (wire_client_connect(wire, run->broker.addresses[shard]) < 0)
+            RUN_FAIL(run, "check: nobody listens");
+        else if (await(run, wire, wire_client_hello(wire), 0, &head, &body, &body_bytes))
+            partitions = check_catalog(run, wire, shard, &hash);
+    }
+    return run_failed(run) ? 0 : partitions;
+}
+
+uint32_t check_log(struct run *run, bool damaged)
+{
+    struct wire_client *wire = &run->reader.wire;
     const struct log_options *options = &run->broker.options.log;
     uint32_t gaps = 0, allowed = damaged ? ALLOW_QUARANTINED : ALLOW_NONE;
     if (options->retention_bytes > 0 || options->retention_us > 0)
         allowed |= ALLOW_GONE;
-    if (wire_client_connect(wire, run->broker.address) < 0) {
-        RUN_FAIL(run, "check: nobody listens");
-        return 0;
-    }
-    if (await(run, wire, wire_client_hello(wire), 0, &head, &body, &body_bytes)) {
-        uint32_t partitions = check_catalog(run, wire);
-        XD_ASSERT(partitions <= RUN_PARTITIONS);
-        for (uint32_t i = 0; i < partitions && !run_failed(run); i++)
-            gaps += check_partition(run, wire, i, allowed);
-    }
+    uint32_t partitions = check_catalogs(run, wire);
+    XD_ASSERT(partitions <= RUN_PARTITIONS);
+    for (uint32_t i = 0; i < partitions && !run_failed(run); i++)
+        gaps += check_partition(run, wire, i, allowed);
     reader_cut(run);
     return gaps;
 }

@@ -107,13 +107,9 @@ static void take_line(struct connection_world *world, const struct shard_line *l
 
 void connection_world_turn(struct connection_world *world, uint64_t ns)
 {
-    struct env_event foreign[4];
     struct shard_line line;
-    uint32_t foreign_count = 0;
-    int status =
-        shard_turn(world->shard, env_now_mono_ns(world->env) + ns, foreign, 4, &foreign_count);
+    int status = shard_turn(world->shard, env_now_mono_ns(world->env) + ns);
     XD_ASSERT(status >= 0);
-    XD_ASSERT(foreign_count == 0);
     while (shard_line_next(world->shard, &line))
         take_line(world, &line);
     world->turns++;

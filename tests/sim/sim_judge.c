@@ -14,6 +14,7 @@
 
 /* Long enough for the log to mark itself at rest, and for opens that are staged. */
 #define REST_MS 400u
+#define RELEASE_MS 100u
 
 static void compare_hash(struct run *run, uint64_t hash, const char *when)
 {
@@ -45,14 +46,16 @@ static void judge_fallback(struct run *run, uint64_t hash, const char *name)
     sim_broker_crash(&run->copy, SIM_CRASH_KEEP_NONE);
 }
 
-/* Files hold segments whose numbers are higher than there are files: some were used again. */
-static void count_recycled(struct run *run)
+/* Files of a shard hold segments whose numbers are higher than there are files: some were used
+ * again. */
+static void count_recycled(struct run *run, uint32_t shard)
 {
     char name[ENV_NAME_BYTES_MAX];
     struct segment_header header;
     uint64_t files = 0, newest = 0;
+    uint32_t owner;
     for (uint32_t i = 0; sim_disk_name(run->broker.sim, i, name) == 0; i++) {
-        if (strncmp(name, "wal.", 4) != 0)
+        if (strncmp(sim_broker_file(&run->broker, name, &owner), "wal.", 4) != 0 || owner != shard)
             continue;
         files++;
         if (sim_disk_peek(run->broker.sim, name, 0, &header, sizeof header) ==
@@ -77,6 +80,21 @@ static void judge_damaged(struct run *run)
     run_rest(run, REST_MS);
 }
 
+/* Without connections nothing is held for any, and a stop ends clean. */
+static void judge_released(struct run *run)
+{
+    run_cut(run);
+    run_rest(run, RELEASE_MS);
+    if (run_failed(run))
+        return;
+    const char *held = sim_broker_held(&run->broker);
+    if (held != NULL)
+        RUN_FAIL(run, "without connections %s", held);
+    int status = run_failed(run) ? 0 : sim_broker_stop(&run->broker);
+    if (status < 0)
+        RUN_FAIL(run, "the last stop: %s", xd_status_name(status));
+}
+
 /* Everything is there, without any excuse. */
 static void judge_whole(struct run *run)
 {
@@ -85,6 +103,8 @@ static void judge_whole(struct run *run)
     if (!run_failed(run))
         note_judge(run, false);
     history_totals(&run->history, &run->told);
+    if (!run_failed(run))
+        judge_released(run);
 }
 
 static void judge_crash(struct run *run, uint64_t hash)
@@ -101,7 +121,10 @@ static void judge_stop(struct run *run, uint64_t hash)
         return RUN_FAIL(run, "stop: %s", xd_status_name(status));
     note_mark(run, HISTORY_STOP);
     run_count(run, TOTAL_STOPS, 1);
-    const char *name = run_chance(run, 32768) ? "checkpoint.0" : "checkpoint.1";
+    char name[ENV_NAME_BYTES_MAX];
+    uint32_t shard = run->plan.shards > 1 ? run_below(run, run->plan.shards) : 0;
+    sim_broker_name(&run->broker, shard, run_chance(run, 32768) ? "checkpoint.0" : "checkpoint.1",
+                    name);
     if (sim_disk_durable_bytes(run->broker.sim, name) >= 4096) /* not only made, but written */
         judge_fallback(run, hash, name);
     run_start(run);
@@ -120,7 +143,8 @@ void judge(struct run *run, bool settled)
     }
     if (run_failed(run))
         return;
-    count_recycled(run);
+    for (uint32_t i = 0; i < run->plan.shards; i++)
+        count_recycled(run, i);
     run_rest(run, REST_MS);
     uint64_t hash = sim_broker_state_hash(&run->broker);
     if (run_chance(run, 32768))

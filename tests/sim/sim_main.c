@@ -2,7 +2,7 @@
  *
  * sim_broker: whole-broker simulation over a range of seeds.
  *
- *   sim_broker [--profile NAME] [--seed N] [--seeds K] [--steps S] [--faults LIST]
+ *   sim_broker [--profile NAME] [--seed N] [--seeds K] [--shards N] [--steps S] [--faults LIST]
  *              [--fail-on TOTAL] [--twice] [--trace] [--shrink]
  *
  * Runs seeds N..N+K-1. Exit status 1 when one fails, when the same seed gives another trace the
@@ -10,6 +10,7 @@
  * standard error with its profile, the commit, and the command that runs it again.
  *
  *   --profile   faults that seeds draw from; `swarm` (default) draws a profile for each seed
+ *   --shards    of the broker: 1, 2 or 4; else each seed draws them
  *   --steps     turns before healing; else each seed draws them
  *   --faults    only these of the faults that the seed draws: names with commas, all, none
  *   --fail-on   a seed fails when this total comes up: finds a run in which something happens
@@ -45,9 +46,7 @@ struct arguments {
     uint64_t seed;
     uint64_t seeds;
     uint64_t fail_on; /* set of 1 << enum run_total */
-    uint32_t steps;   /* 0 = drawn */
-    uint32_t faults;  /* allowed ones */
-    enum run_profile profile;
+    struct plan_limits limits;
     bool twice;
     bool trace;
     bool shrink;
@@ -66,20 +65,26 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
 /* An option with a value. */
 static bool parse_value(const char *name, const char *value, struct arguments *arguments)
 {
-    uint64_t steps;
+    uint64_t number;
     enum run_total total;
     if (strcmp(name, "--seed") == 0)
         return parse_number(value, UINT64_MAX, &arguments->seed);
     if (strcmp(name, "--seeds") == 0)
         return parse_number(value, UINT64_MAX, &arguments->seeds);
     if (strcmp(name, "--profile") == 0)
-        return profile_find(value, &arguments->profile);
+        return profile_find(value, &arguments->limits.profile);
     if (strcmp(name, "--faults") == 0)
-        return faults_read(value, &arguments->faults);
+        return faults_read(value, &arguments->limits.faults);
     if (strcmp(name, "--steps") == 0) {
-        if (!parse_number(value, UINT32_MAX, &steps))
+        if (!parse_number(value, UINT32_MAX, &number))
             return false;
-        arguments->steps = (uint32_t)steps;
+        arguments->limits.steps = (uint32_t)number;
+        return true;
+    }
+    if (strcmp(name, "--shards") == 0) {
+        if (!parse_number(value, 4, &number) || number == 0 || number == 3)
+            return false;
+        arguments->limits.shards = (uint32_t)number;
         return true;
     }
     if (strcmp(name, "--fail-on") != 0 || !total_find(value, &total))
@@ -90,8 +95,10 @@ static bool parse_value(const char *name, const char *value, struct arguments *a
 
 static bool parse(int argc, char **argv, struct arguments *ret)
 {
-    *ret = (struct arguments){
-        .program = argv[0], .seed = 1, .seeds = 1, .faults = FAULTS_ALL, .profile = PROFILE_SWARM};
+    *ret = (struct arguments){.program = argv[0],
+                              .seed = 1,
+                              .seeds = 1,
+                              .limits = {.faults = FAULTS_ALL, .profile = PROFILE_SWARM}};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--twice") == 0)
             ret->twice = true;
@@ -113,9 +120,10 @@ static void command_write(const struct arguments *arguments, const struct plan *
 {
     char faults[FAULTS_TEXT_BYTES];
     faults_write(plan->faults, faults);
-    int used = snprintf(
-        ret_text, COMMAND_BYTES, "%s --profile %s --seed %" PRIu64 " --steps %u --faults %s",
-        arguments->program, profile_name(plan->profile), plan->seed, plan->steps, faults);
+    int used = snprintf(ret_text, COMMAND_BYTES,
+                        "%s --profile %s --seed %" PRIu64 " --shards %u --steps %u --faults %s",
+                        arguments->program, profile_name(plan->profile), plan->seed, plan->shards,
+                        plan->steps, faults);
     for (uint32_t i = 0; i < TOTAL_COUNT && used > 0 && (size_t)used < COMMAND_BYTES; i++)
         if ((arguments->fail_on >> i & 1) != 0)
             used += snprintf(ret_text + used, COMMAND_BYTES - (size_t)used, " --fail-on %s",
@@ -149,7 +157,7 @@ static bool run_one(struct run *run, uint64_t seed, const struct arguments *argu
 {
     struct plan plan;
     char command[COMMAND_BYTES];
-    plan_draw(&plan, arguments->profile, seed, arguments->faults, arguments->steps);
+    plan_draw(&plan, &arguments->limits, seed);
     if (arguments->shrink)
         return run_and_shrink(run, &plan, arguments);
     command_write(arguments, &plan, command);
@@ -173,9 +181,9 @@ int main(int argc, char **argv)
 {
     struct arguments arguments;
     if (!parse(argc, argv, &arguments)) {
-        fprintf(stderr, "usage: sim_broker [--profile NAME] [--seed N] [--seeds K] [--steps S]\n"
-                        "                  [--faults LIST] [--fail-on TOTAL] [--twice] [--trace] "
-                        "[--shrink]\n");
+        fprintf(stderr, "usage: sim_broker [--profile NAME] [--seed N] [--seeds K] [--shards N]\n"
+                        "                  [--steps S] [--faults LIST] [--fail-on TOTAL] [--twice] "
+                        "[--trace] [--shrink]\n");
         return 2;
     }
     struct run *run = malloc(sizeof *run);
@@ -190,7 +198,7 @@ int main(int argc, char **argv)
     if (!arguments.shrink) /* its seeds were counted in their own processes */
         totals_print(run, stdout);
     if (good && !arguments.shrink && arguments.seeds >= TAME_SEEDS)
-        good = !totals_tame(run, arguments.profile, arguments.faults, arguments.seeds);
+        good = !totals_tame(run, &arguments.limits, arguments.seeds);
     run_deinit(run);
     free(run);
     return good ? 0 : 1;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define DISK_BYTES (16ull << 30)
+#define JOIN_TURNS_MAX 12u
 #define SECOND_US 1000000ll
 #define HOUR_US (3600 * SECOND_US)
 #define JUMPED_US_MAX (240 * HOUR_US) /* the clock stays within this of the truth */
@@ -130,7 +131,8 @@ static void run_dry(struct run *run)
 
 bool mischief_space(struct run *run, int status)
 {
-    if (!run->short_of_space || status != -ENOSPC)
+    /* Several shards: an entry of the catalog has no room. */
+    if (!run->short_of_space || (status != -ENOSPC && status != -ETIMEDOUT))
         return false;
     space_back(run);
     return true;
@@ -175,6 +177,9 @@ void mischief_start(struct run *run)
         if (run_fault(run, FAULT_ROT))
             rot_add(run);
     plan_death(run, FAULT_RECOVERY_CRASH, points, sizeof points / sizeof points[0]);
+    if (run->plan.shards > 1 && run_fault(run, FAULT_SPREAD_CRASH))
+        run->broker.join_turns =
+            1 + (uint32_t)run_fault_below(run, FAULT_SPREAD_CRASH, JOIN_TURNS_MAX);
     /* One replica survives one wrong read at a time, and none that hides the proof of what is
      * damaged already. */
     bool proven = rot_proven(run);

@@ -49,7 +49,7 @@ static const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_CLOCK] = {"clock", F(CLOCK), F(PAUSE) | F(RETENTION_TIME) | F(ROLL)},
 };
 
-uint32_t profile_often(enum run_profile profile, uint64_t seeds)
+static uint32_t profile_often(enum run_profile profile, uint64_t seeds)
 {
     if (profile == PROFILE_SWARM && seeds >= SWARM_SEEDS)
         return FAULTS_ALL;
@@ -59,6 +59,13 @@ uint32_t profile_often(enum run_profile profile, uint64_t seeds)
     for (uint32_t i = 0; i < FAULT_COUNT; i++)
         often |= shares[i] > FAULT_RARE ? FAULT_BIT(i) : 0;
     return often;
+}
+
+uint32_t plan_often(const struct plan_limits *limits, uint64_t seeds)
+{
+    uint32_t often = profile_often(limits->profile, seeds) & limits->faults;
+    bool several = limits->shards > 1 || (limits->shards == 0 && seeds >= DRAWN_SEEDS);
+    return often | (several ? SHARDS_BIT : 0);
 }
 
 const char *profile_name(enum run_profile profile)
@@ -116,21 +123,28 @@ static uint32_t draw_steps(const struct plan *plan)
     return plan->profile == PROFILE_RETENTION ? steps * 3 / 2 : steps;
 }
 
-void plan_draw(struct plan *plan, enum run_profile profile, uint64_t seed, uint32_t allowed,
-               uint32_t steps)
+/* One shard most often: several take longer. */
+static uint32_t draw_shards(uint64_t seed)
 {
-    XD_ASSERT(profile < PROFILE_COUNT && (allowed & ~FAULTS_ALL) == 0);
-    *plan = (struct plan){.seed = seed, .profile = profile};
-    if (profile == PROFILE_SWARM)
+    uint64_t drawn = prng_mix(seed ^ SHARDS_BIT) % 12;
+    return drawn > 3 ? 1 : drawn > 0 ? 2 : 4;
+}
+
+void plan_draw(struct plan *plan, const struct plan_limits *limits, uint64_t seed)
+{
+    XD_ASSERT(limits->profile < PROFILE_COUNT && (limits->faults & ~FAULTS_ALL) == 0);
+    *plan = (struct plan){.seed = seed, .profile = limits->profile};
+    if (limits->profile == PROFILE_SWARM)
         plan->profile = (enum run_profile)(PROFILE_NONE + prng_mix(seed) % (PROFILE_COUNT - 1));
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
         uint32_t rate = draw_rate(plan, (enum run_fault)i);
-        if (rate == 0 || (allowed & FAULT_BIT(i)) == 0)
+        if (rate == 0 || (limits->faults & FAULT_BIT(i)) == 0)
             continue;
         plan->rates[i] = rate;
         plan->faults |= FAULT_BIT(i);
     }
-    plan->steps = steps != 0 ? steps : draw_steps(plan);
+    plan->steps = limits->steps != 0 ? limits->steps : draw_steps(plan);
+    plan->shards = limits->shards != 0 ? limits->shards : draw_shards(seed);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -26,6 +26,8 @@ enum run_fault {
 #define FAULTS_ALL (FAULT_BIT(FAULT_COUNT) - 1u)
 #define FAULTS_TEXT_BYTES 512u
 #define FAULT_RARE 4u /* share of 64 up to which a fault may not come up in a hundred seeds */
+#define SHARDS_BIT 0x80000000u /* beside a set of faults: there are several shards */
+_Static_assert(FAULT_COUNT < 32, "faults and SHARDS_BIT are one word");
 
 enum run_profile {
     PROFILE_SWARM, /* a seed draws one of the others */
@@ -45,12 +47,20 @@ struct plan {
     enum run_profile profile;    /* never SWARM */
     uint32_t faults;             /* set of FAULT_BIT, those in force */
     uint32_t steps;              /* turns before healing */
+    uint32_t shards;             /* of the broker: 1, 2 or 4 */
     uint32_t rates[FAULT_COUNT]; /* 0 = not in force; units as in sim_fault.def */
 };
 
-/* Draws the plan of a seed. `allowed`: faults outside this set are left out. `steps` 0: drawn. */
-void plan_draw(struct plan *plan, enum run_profile profile, uint64_t seed, uint32_t allowed,
-               uint32_t steps);
+/* What a plan may hold. */
+struct plan_limits {
+    enum run_profile profile; /* PROFILE_SWARM: the seed draws it */
+    uint32_t faults;          /* those outside this set are left out */
+    uint32_t steps;           /* 0 = the seed draws them */
+    uint32_t shards;          /* 0 = the seed draws them */
+};
+
+/* Draws the plan of a seed. */
+void plan_draw(struct plan *plan, const struct plan_limits *limits, uint64_t seed);
 /* A random stream of the fault, or of the whole run with FAULT_COUNT. */
 void plan_stream(const struct plan *plan, enum run_fault fault, struct prng *ret_prng);
 
@@ -59,9 +69,11 @@ static inline bool plan_has(const struct plan *plan, enum run_fault fault)
     return plan->rates[fault] > 0;
 }
 
+#define DRAWN_SEEDS 300u  /* from so many on, a hundred seeds have drawn several shards */
 #define SWARM_SEEDS 1000u /* from so many on, swarm has given each profile its hundred seeds */
-/* Faults that so many seeds of the profile, at least a hundred, are sure to have. */
-uint32_t profile_often(enum run_profile profile, uint64_t seeds);
+/* Faults that so many seeds within the limits, at least a hundred, are sure to have, and
+ * SHARDS_BIT. */
+uint32_t plan_often(const struct plan_limits *limits, uint64_t seeds);
 const char *profile_name(enum run_profile profile);
 /* False when there is none of that name. */
 bool profile_find(const char *name, enum run_profile *ret_profile);

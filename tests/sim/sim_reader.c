@@ -81,7 +81,7 @@ static void take_catalog(struct run *run, const uint8_t *body, size_t body_bytes
     const char *field = "";
     if (xd_catalog_reply_decode(body, body_bytes, &view, &field) < 0)
         return RUN_FAIL(run, "a CATALOG reply does not decode: %s", field);
-    check_topics(run, &view);
+    check_topics(run, run->reader.home, &view);
     run_count(run, TOTAL_CATALOGS, 1);
 }
 
@@ -112,7 +112,7 @@ static void take_reply(struct run *run, const struct wire_frame *frame)
     else if (frame->head.op == XD_OP_READ)
         take_read_refusal(run, head.status, &detail, body, body_bytes);
     if (frame->head.op == XD_OP_ADMIN && head.status >= 0 && reader->topic >= 0) {
-        reader->topics[reader->topic] = true;
+        reader->topics[reader->topic] = UINT8_MAX;
         run_count(run, TOTAL_TOPICS, 1);
     }
 }
@@ -121,7 +121,8 @@ static void ask(struct run *run)
 {
     struct reader *reader = &run->reader;
     char json[64];
-    if (run_chance(run, 8000)) {
+    bool changes = run->plan.shards > 1 && plan_has(&run->plan, FAULT_SPREAD_CRASH);
+    if (run_chance(run, changes ? 24000 : 8000)) {
         reader->topic = (int32_t)run_below(run, RUN_TOPICS);
         snprintf(json, sizeof json, "{\"name\":\"topic-%d\",\"width\":1}", reader->topic);
         reader->correlation = wire_client_admin(&reader->wire, "topic create", json);
@@ -129,7 +130,7 @@ static void ask(struct run *run)
             reader->catalog = wire_client_send(&reader->wire, XD_OP_CATALOG, NULL, 0);
         return;
     }
-    reader->partition = run_below(run, 2 * (RUN_LANES + 1));
+    reader->partition = run_below(run, run->facility_count * (RUN_LANES + 1));
     reader->seek = XD_SEEK_OFFSET;
     if (run_chance(run, 32768))
         reader->seek = (uint8_t)run_below(run, XD_SEEK_COUNT);
@@ -149,7 +150,7 @@ void reader_act(struct run *run)
     struct wire_frame frame;
     if (reader->wire.id < 0) {
         if (!run->serving || !run_chance(run, 32768) ||
-            wire_client_connect(&reader->wire, run->broker.address) < 0)
+            wire_client_connect(&reader->wire, run_address(run, &reader->home)) < 0)
             return;
         wire_client_hello(&reader->wire);
     }

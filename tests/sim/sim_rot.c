@@ -43,8 +43,17 @@ struct durable {
     uint64_t index;   /* highest index of the running epoch that a block of it says was */
 };
 
-static enum rot_class class_of(const char *name, uint64_t at)
+static uint32_t shard_of(const struct run *run, const char *name)
 {
+    uint32_t shard;
+    (void)sim_broker_file(&run->broker, name, &shard);
+    return shard;
+}
+
+static enum rot_class class_of(const struct run *run, const char *path, uint64_t at)
+{
+    uint32_t shard;
+    const char *name = sim_broker_file(&run->broker, path, &shard);
     if (strncmp(name, "wal.", 4) == 0)
         return at == 0 ? ROT_HEADER : ROT_BLOCK;
     if (strcmp(name, "meta") == 0)
@@ -104,15 +113,15 @@ void rot_repair(struct run *run)
 
 /* ---- the budget ------------------------------------------------------------------------------ */
 
-/* Whether damage here stays survivable beside what is damaged already. */
+/* Whether damage here stays survivable beside what is damaged already; each shard is for itself. */
 static bool within_budget(struct run *run, const char *name, uint64_t at, bool proven)
 {
-    enum rot_class class = class_of(name, at);
+    enum rot_class class = class_of(run, name, at);
     for (uint32_t i = 0; i < RUN_ROTS; i++) {
         const struct rot *rot = &run->rots[i];
-        if (!rot_live(run, &run->rots[i]))
+        if (!rot_live(run, &run->rots[i]) || shard_of(run, rot->name) != shard_of(run, name))
             continue;
-        enum rot_class other = class_of(rot->name, rot->at);
+        enum rot_class other = class_of(run, rot->name, rot->at);
         if (class == ROT_META || other == ROT_META)
             return false;
         bool header = class == ROT_HEADER || other == ROT_HEADER;
@@ -175,39 +184,43 @@ static void walk_blocks(struct run *run, struct durable *durable, const char *na
     }
 }
 
-/* What both slots cover, and what blocks say. False: a slot is not whole. */
-static bool find_durable(struct run *run, struct durable *ret)
+/* What both slots of a shard cover, and what its blocks say. False: a slot is not whole. */
+static bool find_durable(struct run *run, uint32_t shard, struct durable *ret)
 {
     struct sim *sim = run->broker.sim;
     struct meta slots[META_SLOTS];
     char name[ENV_NAME_BYTES_MAX];
     const char *why;
-    if (sim_disk_peek(sim, "meta", 0, slots, sizeof slots) != (int64_t)sizeof slots ||
+    sim_broker_name(&run->broker, shard, "meta", name);
+    if (sim_disk_peek(sim, name, 0, slots, sizeof slots) != (int64_t)sizeof slots ||
         meta_check(&slots[0], &why) < 0 || meta_check(&slots[1], &why) < 0 ||
         slots[0].epoch != slots[1].epoch)
         return false;
     *ret = (struct durable){.meta = slots[0], .covered = slots[0].epoch_position};
     for (uint32_t i = 0; sim_disk_name(sim, i, name) == 0; i++)
-        if (class_of(name, PAGE) == ROT_BLOCK)
+        if (class_of(run, name, PAGE) == ROT_BLOCK && shard_of(run, name) == shard)
             walk_blocks(run, ret, name, NULL);
     return true;
 }
 
-static void add_places(struct run *run, struct places *places, enum rot_class class)
+static void add_places(struct run *run, uint32_t shard, struct places *places, enum rot_class class)
 {
     struct sim *sim = run->broker.sim;
     struct durable durable;
     char name[ENV_NAME_BYTES_MAX];
-    bool whole = (class == ROT_BLOCK || class == ROT_META) && find_durable(run, &durable);
+    bool whole = (class == ROT_BLOCK || class == ROT_META) && find_durable(run, shard, &durable);
     for (uint32_t i = 0; sim_disk_name(sim, i, name) == 0; i++) {
         int64_t bytes = sim_disk_durable_bytes(sim, name);
-        if (class == ROT_BLOCK && whole && class_of(name, PAGE) == ROT_BLOCK)
+        enum rot_class of = class_of(run, name, 0);
+        if (shard_of(run, name) != shard)
+            continue;
+        if (class == ROT_BLOCK && whole && of == ROT_HEADER)
             walk_blocks(run, &durable, name, places);
-        else if (class == ROT_HEADER && class_of(name, 0) == ROT_HEADER && bytes >= PAGE)
+        else if (class == ROT_HEADER && of == ROT_HEADER && bytes >= PAGE)
             place_add(run, places, name, 0, false);
-        else if (class == ROT_META && class_of(name, 0) == ROT_META && whole)
+        else if (class == ROT_META && of == ROT_META && whole)
             place_add(run, places, name, PAGE * run_fault_below(run, FAULT_ROT, META_SLOTS), false);
-        else if (class == ROT_CHECKPOINT && class_of(name, 0) == ROT_CHECKPOINT && bytes >= PAGE)
+        else if (class == ROT_CHECKPOINT && of == ROT_CHECKPOINT && bytes >= PAGE)
             place_add(run, places, name,
                       PAGE * run_fault_below(run, FAULT_ROT, (uint64_t)bytes / PAGE), false);
     }
@@ -239,13 +252,15 @@ void rot_add(struct run *run)
     bool running = run->broker.env != NULL;
     enum rot_class class =
         running ? ROT_BLOCK : (enum rot_class)run_fault_below(run, FAULT_ROT, ROT_NOWHERE);
+    uint32_t shards = run->plan.shards;
+    uint32_t shard = shards > 1 ? (uint32_t)run_fault_below(run, FAULT_ROT, shards) : 0;
     struct rot *rot = NULL;
     for (uint32_t i = 0; i < RUN_ROTS && rot == NULL; i++)
         if (!rot_live(run, &run->rots[i]))
             rot = &run->rots[i];
     places.count = 0;
     if (rot != NULL)
-        add_places(run, &places, class);
+        add_places(run, shard, &places, class);
     if (places.count == 0)
         return;
     uint64_t chosen = run_fault_below(run, FAULT_ROT, places.count);

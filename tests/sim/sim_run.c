@@ -9,6 +9,7 @@
  */
 #include "tests/sim/sim_run.h"
 
+#include "wire/checksum.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
@@ -52,7 +53,40 @@ void run_deinit(struct run *run)
     sim_broker_close(&run->copy);
 }
 
-static void run_cut(struct run *run)
+/* The first name that is placed on the shard. */
+static void facility_on(uint32_t shard, uint32_t shard_count, char name[16])
+{
+    for (uint32_t i = 1;; i++) {
+        uint64_t highest = 0;
+        uint32_t chosen = 0;
+        snprintf(name, 16, "DC%02u", i);
+        for (uint32_t k = 0; k < shard_count; k++) {
+            uint64_t hash = xd_xxh3_seeded(name, strlen(name), k);
+            chosen = hash > highest ? k : chosen;
+            highest = hash > highest ? hash : highest;
+        }
+        if (chosen == shard)
+            return;
+    }
+}
+
+static void run_place(struct run *run)
+{
+    uint32_t shards = run->plan.shards;
+    run->broker.options.log.shard_count = shards;
+    run->facility_count = shards > 1 ? shards : 2;
+    for (uint32_t i = 1; i < run->facility_count; i++)
+        facility_on(shards > 1 ? i : 0, shards, run->facilities[i]);
+}
+
+const char *run_address(struct run *run, uint32_t *ret_shard)
+{
+    uint32_t shards = run->plan.shards;
+    *ret_shard = shards > 1 ? run_below(run, shards) : 0;
+    return run->broker.addresses[*ret_shard];
+}
+
+void run_cut(struct run *run)
 {
     for (uint32_t i = 0; i < RUN_SOURCES; i++)
         source_cut(run, &run->sources[i]);
@@ -82,7 +116,9 @@ static void run_reset(struct run *run, const struct plan *plan)
     world.net = (struct sim_range){2000, 60000};
     world.turn = (struct sim_range){500, run_chance(run, 32768) ? 10000 : 80000};
     sim_broker_reset(&run->broker, &world);
+    run_place(run);
     run->serving = run->healing = run->short_of_space = run->read_only = run->damaged = false;
+    run->crashed = false;
     run->step = 0;
     run->jumped_us = 0;
     run->failure[0] = '\0';
@@ -104,6 +140,7 @@ void run_crash(struct run *run)
     note_mark(run, HISTORY_CRASH);
     run_cut(run);
     run->serving = false;
+    run->crashed = true;
     run_count(run, TOTAL_CRASHES, 1);
 }
 
@@ -120,7 +157,8 @@ static bool start_may_fail(struct run *run, int status)
     if (sim_dead(run->broker.sim) || status == -EIO || status == -ESHUTDOWN)
         return true;
     bool misread = sim_silent_count(run->broker.sim) > run->silent_before;
-    if ((status != XD_LOG_CORRUPT && status != XD_CHECKPOINT_CORRUPT) ||
+    bool foreign = status == XD_LOG_FOREIGN && misread; /* it was given the file of another shard */
+    if ((status != XD_LOG_CORRUPT && status != XD_CHECKPOINT_CORRUPT && !foreign) ||
         (rot_count(run) == 0 && !misread))
         return false;
     if (strstr(why, "wal.") == NULL && strstr(why, "meta") == NULL &&
@@ -137,15 +175,23 @@ void run_start(struct run *run)
             mischief_end(run);
         mischief_start(run);
         int status = sim_broker_start(&run->broker);
+        if (status == -ETIMEDOUT && mischief_space(run, status)) { /* then it goes on by itself */
+            run_count(run, TOTAL_JOINS_FULL, 1);
+            status = sim_broker_go_on(&run->broker);
+        }
         if (status == 0) {
             mischief_started(run);
+            check_started(run);
             run->serving = true;
+            run_count(run, TOTAL_JOINS, run->crashed && run->plan.shards > 1);
+            run->crashed = false;
             note_mark(run, HISTORY_RESTART);
             if (run->healing)
                 note_mark(run, HISTORY_HEALED);
             return;
         }
-        bool refused = status == XD_LOG_CORRUPT || status == XD_CHECKPOINT_CORRUPT;
+        bool refused =
+            status == XD_LOG_CORRUPT || status == XD_CHECKPOINT_CORRUPT || status == XD_LOG_FOREIGN;
         RUN_TELL(run, "start: %s: %s\n", xd_status_name(status), run->broker.why);
         if (!start_may_fail(run, status))
             return RUN_FAIL(run, "start: %s: %s", xd_status_name(status), run->broker.why);
@@ -154,6 +200,40 @@ void run_start(struct run *run)
             rot_repair(run);
     }
     RUN_FAIL(run, "the broker does not start any more");
+}
+
+/* An orderly end while clients send. False: a fault came between, and the process has to die. */
+static bool run_stop(struct run *run)
+{
+    RUN_TELL(run, "stop\n");
+    int status = sim_broker_stop(&run->broker);
+    if (status == -ETIMEDOUT)
+        RUN_FAIL(run, "the broker does not stop");
+    if (status < 0)
+        return false;
+    note_mark(run, HISTORY_STOP);
+    run_cut(run);
+    run->serving = false;
+    run_count(run, TOTAL_STOPS_LOADED, 1);
+    return true;
+}
+
+/* Whether the process dies or is stopped behind a turn with that status; it has ended then. */
+static bool run_ends(struct run *run, int status)
+{
+    bool dies = run_fault(run, FAULT_CRASH) || status < 0;
+    if (!dies && sim_broker_spreading(&run->broker) && run_fault(run, FAULT_SPREAD_CRASH)) {
+        run_count(run, TOTAL_SPREAD_CRASHES, 1);
+        dies = true;
+    }
+    bool stops = !dies && run_fault(run, FAULT_STOP);
+    if (run_failed(run) || (!dies && !stops))
+        return false;
+    if (status < 0 && status != -ESHUTDOWN && !run->short_of_space)
+        run_count(run, TOTAL_FENCES, 1);
+    if (!stops || !run_stop(run))
+        run_crash(run);
+    return true;
 }
 
 /* One turn of everything, at most that long. */
@@ -168,13 +248,8 @@ static void run_turn(struct run *run, uint32_t ns_max)
         reader_act(run);
     if (run->broker.drops_wrong > 0)
         RUN_FAIL(run, "retention has dropped a segment too early");
-    bool dies = run_fault(run, FAULT_CRASH) || status < 0;
-    if (!dies || run_failed(run))
-        return;
-    if (status < 0 && status != -ESHUTDOWN && !run->short_of_space)
-        run_count(run, TOTAL_FENCES, 1);
-    run_crash(run);
-    run_start(run);
+    if (run_ends(run, status))
+        run_start(run);
 }
 
 void run_rest(struct run *run, uint64_t ms)
@@ -189,14 +264,16 @@ void run_rest(struct run *run, uint64_t ms)
 
 /* ---- phases ---------------------------------------------------------------------------------- */
 
-/* The facility of every second source, before any fault. */
-static void run_add_facility(struct run *run)
+/* A facility of sources, before any fault. */
+static void run_add_facility(struct run *run, const char *name)
 {
     struct wire_client *wire = &run->reader.wire;
     struct wire_frame frame;
-    XD_ASSERT(wire_client_connect(wire, run->broker.address) == 0);
+    char json[64];
+    XD_ASSERT(wire_client_connect(wire, run_address(run, &run->reader.home)) == 0);
     wire_client_hello(wire);
-    uint64_t correlation = wire_client_admin(wire, "facility add", "{\"name\":\"DC01\"}");
+    snprintf(json, sizeof json, "{\"name\":\"%s\"}", name);
+    uint64_t correlation = wire_client_admin(wire, "facility add", json);
     for (uint32_t i = 0; i < 1000; i++) {
         wire_client_pump(wire);
         while (wire_client_next(wire, &frame)) {
@@ -237,7 +314,9 @@ static bool run_heal(struct run *run)
 /* What the world and the broker have counted themselves. */
 static void run_sum_up(struct run *run)
 {
-    const struct sim_broker *broker = &run->broker;
+    struct sim_broker *broker = &run->broker;
+    const struct sim_broker_totals *totals = &broker->totals;
+    sim_broker_sum_up(broker);
     for (uint32_t i = 0; i < ENV_CRASH_COUNT; i++)
         run->points[i] += sim_crash_point_hits(broker->sim, (enum env_crash_point)i);
     for (uint32_t i = 0; i < ENV_BUGGIFY_COUNT; i++)
@@ -248,6 +327,13 @@ static void run_sum_up(struct run *run)
     run_count(run, TOTAL_DROPS_BY_SIZE, broker->drops_by_size);
     run_count(run, TOTAL_DROPS_BY_AGE, broker->drops_by_age);
     run_count(run, TOTAL_ROT_READS, sim_silent_count(broker->sim));
+    run_count(run, TOTAL_FORWARDED, totals->forwarded);
+    run_count(run, TOTAL_RELAYED, totals->relayed);
+    run_count(run, TOTAL_CUT_LENT, totals->cut_lent);
+    run_count(run, TOTAL_BELLS, totals->bells);
+    run_count(run, TOTAL_BROUGHT, totals->brought);
+    run_count(run, TOTAL_BEHIND, totals->behind);
+    run_count(run, TOTAL_JOIN_DEATHS, totals->join_deaths);
 }
 
 bool run_plan(struct run *run, const struct plan *plan, FILE *trace)
@@ -257,8 +343,8 @@ bool run_plan(struct run *run, const struct plan *plan, FILE *trace)
     run->trace = run->broker.print = trace;
     run_start(run);
     *sim_rates(run->broker.sim) = (struct sim_rates){0};
-    if (!run_failed(run))
-        run_add_facility(run);
+    for (uint32_t i = 1; i < run->facility_count && !run_failed(run); i++)
+        run_add_facility(run, run->facilities[i]);
     *sim_rates(run->broker.sim) = run->rates;
     note_mark(run, HISTORY_FAULTS);
     for (; run->step < plan->steps && !run_failed(run); run->step++)

@@ -8,10 +8,11 @@
  * sim_batch.c their bytes; sim_ack.c their outcomes; sim_hostile.c what they should not send;
  * sim_reader.c reads and verbs; sim_note.c the history of it all; sim_check.c the last reads;
  * sim_judge.c the end.
- * What is sent, answered and served goes into a history, and tests/support/history_check.h judges
- * it at the end. Beside it only what no history can tell is checked where it happens: that replies
- * decode, that each answer is one somebody waits for, statuses, the catalog, the fold state. The
- * first thing that is wrong ends the run with a text in `failure`.
+ * The broker has one shard or several: clients connect to any of them, facilities are spread over
+ * all. What is sent, answered and served goes into a history, and tests/support/history_check.h
+ * judges it at the end. Beside the history only what it cannot tell is checked where it happens:
+ * that replies decode, that each answer is one somebody waits for, statuses, the catalog, the fold
+ * state. The first thing that is wrong ends the run with a text in `failure`.
  */
 #ifndef CROSSDOCK_TESTS_SIM_SIM_RUN_H
 #define CROSSDOCK_TESTS_SIM_SIM_RUN_H
@@ -33,6 +34,7 @@
 #define RUN_PARTITIONS 64u             /* as the broker's limit */
 #define RUN_TOPICS 40u                 /* topics that the reader tries to create */
 #define RUN_ROTS 8u                    /* damaged places at a time */
+#define RUN_FACILITIES 4u              /* at most, the global one with them */
 #define RUN_WALL_US 1767225600000000ll /* wall clock at the start, when the world's time is 1 s */
 #define RUN_BATCH_RECORDS 8u           /* of a batch, at most */
 #define RUN_COPIES_REACH 64u   /* batches before the next one of which an answer may be owed */
@@ -47,6 +49,7 @@ enum run_total {
 #undef TOTAL
     TOTAL_COUNT
 };
+_Static_assert(TOTAL_COUNT <= 64, "a set of totals is one word");
 
 enum sent_state {
     SENT_OPEN,  /* outcome not known; will be sent (again) */
@@ -142,7 +145,9 @@ struct reader {
     uint8_t seek;                  /* of the READ, enum xd_seek */
     int32_t topic;                 /* being created, -1 = none */
     uint64_t catalog;              /* of the CATALOG sent behind it, 0 = none */
-    bool topics[RUN_TOPICS];       /* creation was acknowledged, or it was shown */
+    uint8_t topics[RUN_TOPICS];    /* set of shards that must show it: creation was acknowledged,
+                                    * or it was shown */
+    uint32_t home;                 /* shard that it is connected to */
     uint64_t ends[RUN_PARTITIONS]; /* highest end_offset told */
 };
 
@@ -166,10 +171,14 @@ struct run {
     bool healing;                     /* no further mischief */
     bool short_of_space;              /* the disk is full or the volume dry, on purpose */
     bool read_only;                   /* a producer was told READ_ONLY, none was served since */
-    bool damaged;           /* reads of this process may find what is not on the disk any more */
-    uint64_t silent_before; /* silent faults when the newest start began */
-    uint32_t step;          /* turns of the unhealthy part so far */
-    int64_t jumped_us;      /* sum of the clock's jumps */
+    bool damaged;            /* reads of this process may find what is not on the disk any more */
+    uint64_t silent_before;  /* silent faults when the newest start began */
+    uint32_t step;           /* turns of the unhealthy part so far */
+    int64_t jumped_us;       /* sum of the clock's jumps */
+    bool crashed;            /* the newest process has not been stopped */
+    uint32_t facility_count; /* the global one with them */
+    char facilities[RUN_FACILITIES][16]; /* names; [0] is "", the global one. With several shards
+                                          * number i lives on shard i. */
     struct source sources[RUN_SOURCES];
     struct reader reader;
     struct rot rots[RUN_ROTS];
@@ -254,6 +263,10 @@ void run_crash(struct run *run);
 void run_start(struct run *run);
 /* Turns for `ms` without any client doing anything. */
 void run_rest(struct run *run, uint64_t ms);
+/* All clients lose their connections. */
+void run_cut(struct run *run);
+/* Where a client connects to: the address of any shard, whose number is in *ret_shard. */
+const char *run_address(struct run *run, uint32_t *ret_shard);
 
 /* ---- sim_mischief.c -------------------------------------------------------------------------- */
 /* Rates and options of the plan, before the first start. */
@@ -284,9 +297,9 @@ void rot_reset(struct run *run);
 /* False when there is none of that name. */
 bool total_find(const char *name, enum run_total *ret_total);
 void totals_print(const struct run *run, FILE *file);
-/* Names to standard error what should have come up in so many seeds of the profile, at least a
+/* Names to standard error what should have come up in so many seeds within the limits, at least a
  * hundred, and did not. True when there is such a thing. */
-bool totals_tame(const struct run *run, enum run_profile profile, uint32_t allowed, uint64_t seeds);
+bool totals_tame(const struct run *run, const struct plan_limits *limits, uint64_t seeds);
 
 /* ---- sim_batch.c ----------------------------------------------------------------------------- */
 /* Fills ret_build with the bytes of a batch under the source's epoch, and ret_records with what the
@@ -347,8 +360,10 @@ void reader_act(struct run *run);
 void reader_cut(struct run *run);
 
 /* ---- sim_check.c ----------------------------------------------------------------------------- */
-/* A catalog holds every topic that was created or shown before. */
-void check_topics(struct run *run, const struct xd_catalog_view *view);
+/* The catalog of a shard holds every topic that was created before, or shown there. */
+void check_topics(struct run *run, uint32_t shard, const struct xd_catalog_view *view);
+/* The broker has started: all shards have the same catalog, so what one has shown all have now. */
+void check_started(struct run *run);
 /* Reads every partition whole, for the history. `damaged`: ranges may be refused as quarantined.
  * Returns how many are. */
 uint32_t check_log(struct run *run, bool damaged);

@@ -2,10 +2,11 @@
  *
  * The smallest run that still fails.
  *
- * Normal path: faults are left out one by one, steps are halved, until nothing can be left out any
- * more. Each attempt runs in a child process, because a failure may be an assertion; it counts only
- * when the child says the same as before, numbers aside. Without a child (no memory, no process)
- * the attempt counts as one that does not fail, so the plan stays as large as it was.
+ * Normal path: fewer shards are tried, faults are left out one by one, steps are halved, until
+ * nothing can be left out any more. Each attempt runs in a child process, because a failure may be
+ * an assertion; it counts only when the child says the same as before, numbers aside. Without a
+ * child (no memory, no process) the attempt counts as one that does not fail, so the plan stays as
+ * large as it was.
  */
 #include "tests/sim/sim_run.h"
 
@@ -67,13 +68,16 @@ bool shrink_fails(struct run *run, const struct plan *plan, char *ret_text)
     return failed;
 }
 
-/* Whether the run fails in the same way with these faults and steps; then they are taken over. */
+/* Whether the run fails in the same way with these faults, steps and shards; then they are taken
+ * over. */
 static bool try(struct run *run, struct plan *plan, uint32_t faults, uint32_t steps,
-                const char *expected)
+                uint32_t shards, const char *expected)
 {
     char text[SHRINK_TEXT_BYTES];
     struct plan smaller;
-    plan_draw(&smaller, plan->profile, plan->seed, faults, steps);
+    struct plan_limits limits = {
+        .profile = plan->profile, .faults = faults, .steps = steps, .shards = shards};
+    plan_draw(&smaller, &limits, plan->seed);
     bool failed = shrink_fails(run, &smaller, text);
     text_reduce(text);
     if (!failed || strcmp(text, expected) != 0)
@@ -89,7 +93,7 @@ static uint32_t shrink_faults(struct run *run, struct plan *plan, const char *ex
         if ((plan->faults & FAULT_BIT(i)) == 0)
             continue;
         attempts++;
-        try(run, plan, plan->faults & ~FAULT_BIT(i), plan->steps, expected);
+        try(run, plan, plan->faults & ~FAULT_BIT(i), plan->steps, plan->shards, expected);
     }
     return attempts;
 }
@@ -101,8 +105,18 @@ static uint32_t shrink_steps(struct run *run, struct plan *plan, const char *exp
     while (low < plan->steps) {
         uint32_t middle = low + (plan->steps - low) / 2;
         attempts++;
-        if (!try(run, plan, plan->faults, middle, expected))
+        if (!try(run, plan, plan->faults, middle, plan->shards, expected))
             low = middle + 1;
+    }
+    return attempts;
+}
+
+static uint32_t shrink_shards(struct run *run, struct plan *plan, const char *expected)
+{
+    uint32_t attempts = 0;
+    for (uint32_t shards = 1; shards < plan->shards; shards *= 2) {
+        attempts++;
+        try(run, plan, plan->faults, plan->steps, shards, expected);
     }
     return attempts;
 }
@@ -115,9 +129,11 @@ uint32_t shrink(struct run *run, struct plan *plan)
     text_reduce(expected);
     for (uint32_t round = 0; failed && round < ROUNDS_MAX; round++) {
         struct plan before = *plan;
+        attempts += shrink_shards(run, plan, expected);
         attempts += shrink_faults(run, plan, expected);
         attempts += shrink_steps(run, plan, expected);
-        if (before.faults == plan->faults && before.steps == plan->steps)
+        if (before.faults == plan->faults && before.steps == plan->steps &&
+            before.shards == plan->shards)
             break;
     }
     return attempts;

@@ -53,13 +53,14 @@ void source_reset(struct run *run, struct source *source, uint32_t number)
     source->generation =
         number << 16 | 1 | (plan_has(&run->plan, FAULT_LARGE) ? RUN_GENERATION_LARGE : 0);
     snprintf(source->name, sizeof source->name, "channel-%u", number);
-    snprintf(source->facility, sizeof source->facility, "%s", number % 2 == 1 ? "DC01" : "");
+    uint32_t facility = run->facility_count > 0 ? number % run->facility_count : 0;
+    memcpy(source->facility, run->facilities[facility], sizeof source->facility);
     for (uint32_t i = 0; i < RUN_LANES; i++) {
         struct lane *lane = &source->lanes[i];
         lane->sent = lanes[i].sent;
         lane->sent_max = lanes[i].sent_max;
         lane->forgery.op = RUN_OP_NONE;
-        lane->partition = (number % 2 == 1 ? RUN_LANES + 1 : 0) + i;
+        lane->partition = facility * (RUN_LANES + 1) + i;
         uint32_t found = 0;
         for (uint32_t n = 0; found < RUN_SKUS; n++) {
             char sku[16];
@@ -383,11 +384,12 @@ static void source_take(struct run *run, struct source *source)
 
 void source_act(struct run *run, struct source *source)
 {
+    uint32_t shard;
     hostile_zombie(run, source);
     if (source->state == SOURCE_DOWN) {
         if (!run->serving || !run_chance(run, 32768) ||
             sim_now_ns(run->broker.sim) < source->not_before_ns ||
-            wire_client_connect(&source->wire, run->broker.address) < 0)
+            wire_client_connect(&source->wire, run_address(run, &shard)) < 0)
             return;
         wire_client_hello(&source->wire);
         note_opening(run, source);

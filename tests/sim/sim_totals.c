@@ -25,6 +25,14 @@ static const uint32_t total_faults[TOTAL_COUNT] = {
 #undef TOTAL
 };
 
+/* Comes up with several shards only. */
+static const bool total_shards[TOTAL_COUNT] = {
+#define TOTAL(name, text, faults)
+#define SHARDS_TOTAL(name, text, faults) [TOTAL_##name] = true,
+#include "tests/sim/sim_total.def"
+#undef TOTAL
+};
+
 static const char *const point_names[ENV_CRASH_COUNT] = {
 #define CRASH_POINT(name, text) #name,
 #define BUGGIFY(name, text)
@@ -110,12 +118,13 @@ static bool told_tame(const struct run *run, uint32_t often)
     return total < HISTORY_TOTAL_COUNT && missing("in a history", history_total_name(total), 0);
 }
 
-bool totals_tame(const struct run *run, enum run_profile profile, uint32_t allowed, uint64_t seeds)
+bool totals_tame(const struct run *run, const struct plan_limits *limits, uint64_t seeds)
 {
-    uint32_t often = profile_often(profile, seeds) & allowed;
+    uint32_t often = plan_often(limits, seeds);
     bool tame = told_tame(run, often);
     for (uint32_t i = 0; i < TOTAL_COUNT; i++)
-        if (total_faults[i] == 0 || (total_faults[i] & often) != 0)
+        if ((total_faults[i] == 0 || (total_faults[i] & often) != 0) &&
+            (!total_shards[i] || (often & SHARDS_BIT) != 0))
             tame |= missing("total", total_names[i], run->totals[i]);
     for (uint32_t i = 0; i < ENV_CRASH_COUNT; i++)
         if (point_always[i] || (often & F(ROLL)) != 0)

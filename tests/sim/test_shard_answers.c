@@ -6,11 +6,13 @@
 #include "broker/shard/shard.h"
 
 #include "tests/sim/shard_kit.h"
+#include "tests/support/json.h"
 #include "wire/bytes.h"
 #include "wire/status.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SKU "SKU-4711"
@@ -273,5 +275,127 @@ Test(shard_answers, outcomes_of_two_numberings_are_not_merged)
         cr_assert_eq(client->acks[i].base_offset, rows[i].offset, "%u", i);
         cr_assert_eq(client->acks[i].durability, rows[i].durability, "%u", i);
     }
+    shard_kit_close(kit);
+}
+
+static uint64_t times_of(const struct latency *latency)
+{
+    uint64_t times = 0;
+    for (unsigned i = 0; i <= LATENCY_BOUNDS; i++)
+        times += latency->counts[i];
+    return times;
+}
+
+/* A number of the reply of verb "metrics". */
+static uint64_t metric(struct shard_kit *kit, struct kit_client *client, const char *path)
+{
+    char value[JSON_VALUE_BYTES];
+    uint64_t correlation = wire_client_admin(&client->wire, "metrics", "");
+    cr_assert_eq(shard_kit_await(kit, client, correlation), 0);
+    json_at((const char *)kit->reply.body, kit->reply.body_bytes, path, value);
+    cr_assert_str_neq(value, "", "%s", path);
+    return strtoull(value, NULL, 10);
+}
+
+/* The way of a batch is timed once per block, from its frame to its answer; while the disk hangs,
+ * the age of the oldest answer tells. */
+Test(shard_answers, times_a_block_from_its_frame_to_its_answer)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    const struct counters *counters = shard_counters(kit->broker.shard);
+    const struct latency *produce = &counters->latency[LATENCY_produce_duration_ns];
+    const struct latency *reply = &counters->latency[LATENCY_reply_duration_ns];
+    const struct latency *commit = &counters->latency[LATENCY_commit_duration_ns];
+    cr_assert_eq(times_of(produce), 0, "an open is no batch");
+    cr_assert_gt(times_of(reply), 0);
+    shard_kit_pass(kit, 200);
+    uint64_t replies = times_of(reply), commits = times_of(commit);
+    cr_assert_eq(metric(kit, client, "metrics.acks_oldest_ns"), 0);
+
+    sim_rates(kit->broker.sim)->spike = 65536; /* writes take half a second */
+    for (uint32_t i = 0; i < 3; i++) {
+        shard_kit_batch(&channel, SKU, 2, &build);
+        shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    }
+    uint64_t sent_ns = sim_now_ns(kit->broker.sim);
+    shard_kit_pass(kit, 100);
+    cr_assert_eq(client->ack_count, 0);
+    uint64_t oldest_ns = metric(kit, client, "metrics.acks_oldest_ns");
+    cr_assert_geq(oldest_ns, 90000000);
+    cr_assert_leq(oldest_ns, sim_now_ns(kit->broker.sim) - sent_ns);
+    while (client->ack_count == 0 || shard_kit_last_ack(client)->last_sequence < 6)
+        shard_kit_await_acks(kit, client, client->ack_count + 1);
+    uint64_t took_ns = sim_now_ns(kit->broker.sim) - sent_ns;
+    uint64_t blocks = times_of(produce);
+    cr_assert(blocks >= 1 && blocks <= 3);
+    cr_assert_eq(blocks, times_of(commit) - commits);
+    cr_assert_geq(produce->sum_ns, blocks * 400000000);
+    cr_assert_leq(produce->sum_ns, blocks * took_ns);
+    cr_assert_gt(times_of(reply), replies);
+    sim_rates(kit->broker.sim)->spike = 0;
+    shard_kit_pass(kit, 1000);
+    cr_assert_eq(metric(kit, client, "metrics.acks_oldest_ns"), 0);
+    shard_kit_close(kit);
+}
+
+/* A batch that waits for room in the log is timed from when it began to wait. */
+Test(shard_answers, times_a_batch_that_waits_for_room_from_the_start)
+{
+    struct sim_options world;
+    sim_options_init(&world, 1);
+    world.rates.buggify_enabled = 65536;
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    shard_kit_start(kit);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    const struct latency *produce =
+        &shard_counters(kit->broker.shard)->latency[LATENCY_produce_duration_ns];
+    shard_kit_produce(kit, client, &channel, SKU, 1);
+    uint64_t before_ns = produce->sum_ns;
+    sim_rates(kit->broker.sim)->buggify_fires = 65536; /* the tail is small ... */
+    sim_rates(kit->broker.sim)->spike = 65536;         /* ... while nothing is durable */
+    shard_kit_batch(&channel, SKU, 1, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_pass(kit, 20);
+    sim_rates(kit->broker.sim)->spike = 0;
+    shard_kit_batch(&channel, SKU, 1, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_await_acks(kit, client, client->ack_count + 1);
+    while (shard_kit_last_ack(client)->last_sequence < 3)
+        shard_kit_await_acks(kit, client, client->ack_count + 1);
+    cr_assert_geq(produce->sum_ns - before_ns, 2 * 350000000ull, "the second waited for the first");
+    shard_kit_close(kit);
+}
+
+/* What was recovered is not timed, however much it is: nobody waited for it. */
+Test(shard_answers, times_nothing_of_what_was_recovered)
+{
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *client = shard_kit_connect(kit, 0);
+    struct kit_channel channel;
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    for (uint32_t i = 0; i < 300; i++) /* a block each, more than are remembered */
+        shard_kit_produce(kit, client, &channel, SKU, 1);
+    const struct latency *produce =
+        &shard_counters(kit->broker.shard)->latency[LATENCY_produce_duration_ns];
+    cr_assert_eq(times_of(produce), 300);
+    shard_kit_restart(kit, SIM_CRASH_KEEP_NONE);
+    client = shard_kit_connect(kit, 0);
+    shard_kit_channel(kit, client, "a", SKU, &channel);
+    produce = &shard_counters(kit->broker.shard)->latency[LATENCY_produce_duration_ns];
+    cr_assert_eq(times_of(produce), 0);
+    sim_rates(kit->broker.sim)->spike = 65536; /* writes take half a second */
+    shard_kit_batch(&channel, SKU, 1, &build);
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_pass(kit, 100);
+    cr_assert_geq(metric(kit, client, "metrics.acks_oldest_ns"), 90000000);
+    shard_kit_await_acks(kit, client, 1);
+    cr_assert_eq(times_of(produce), 1);
+    cr_assert_geq(produce->sum_ns, 400000000);
+    cr_assert_lt(produce->sum_ns, 60000000000, "from its frame, not from the start");
     shard_kit_close(kit);
 }

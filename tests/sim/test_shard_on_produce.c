@@ -262,12 +262,20 @@ Test(shard_on_produce, a_duplicate_waits_for_its_original)
     shard_kit_pass(kit, 100);
     shard_kit_drain(kit, client);
     cr_assert_eq(client->ack_count, 0, "the disk has neither of them");
+    const struct counters *counters = shard_counters(kit->broker.shard);
+    cr_assert_eq(counters->v[COUNTER_duplicates_recognised], 1);
+    cr_assert_eq(counters->v[COUNTER_duplicates_undurable], 1);
     shard_kit_await_acks(kit, client, 2);
     cr_assert_eq(client->acks[0].status, 0);
     cr_assert_eq(client->acks[1].status, XD_DUPLICATE);
     cr_assert_eq(client->acks[1].base_offset, client->acks[0].base_offset);
     cr_assert_eq(client->acks[1].log_index, client->acks[0].log_index);
     sim_rates(kit->broker.sim)->spike = 0;
+    shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
+    shard_kit_await_acks(kit, client, 3);
+    cr_assert_eq(client->acks[2].status, XD_DUPLICATE);
+    cr_assert_eq(counters->v[COUNTER_duplicates_recognised], 2);
+    cr_assert_eq(counters->v[COUNTER_duplicates_undurable], 1, "the original was durable");
     cr_assert_eq(shard_kit_read_all(kit, client, channel.target.partition, &hash), 2);
     shard_kit_close(kit);
 }

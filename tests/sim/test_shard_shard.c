@@ -331,23 +331,6 @@ Test(shard_shard, others_wait_for_output_memory)
     shard_kit_close(kit);
 }
 
-/* Events of the process itself are the owner's: as many as it takes are given to it. */
-Test(shard_shard, gives_the_owner_its_events)
-{
-    struct shard_kit *kit = shard_kit_open(1);
-    struct env_event foreign[4] = {0};
-    uint32_t count = 0;
-    for (int number = 1; number <= 3; number++)
-        sim_signal(kit->broker.sim, number);
-    uint64_t until_ns = sim_now_ns(kit->broker.sim) + 1000000;
-    cr_assert_geq(shard_turn(kit->broker.shard, until_ns, foreign, 2, &count), 3);
-    cr_assert_eq(count, 2);
-    for (int i = 0; i < 2; i++)
-        cr_assert(foreign[i].op == ENV_OP_SIGNAL && foreign[i].result == i + 1);
-    cr_assert_eq(foreign[2].token, 0);
-    shard_kit_close(kit);
-}
-
 /* An engine that cannot wait any more ends the turn with its status, and nothing is answered. */
 Test(shard_shard, reports_an_engine_that_is_broken)
 {
@@ -355,15 +338,13 @@ Test(shard_shard, reports_an_engine_that_is_broken)
     struct shard_kit *kit = shard_kit_open(1);
     struct kit_client *client = shard_kit_connect(kit, 0);
     struct kit_channel channel;
-    struct env_event foreign[1];
-    uint32_t count = 0;
     shard_kit_channel(kit, client, "a", SKU, &channel);
     shard_kit_batch(&channel, SKU, 1, &build);
     shard_kit_send(client, &build, XD_DURABILITY_FSYNC);
     wire_client_pump(&client->wire);
     sim_kill(kit->broker.sim);
     for (uint32_t i = 0; i < 3; i++)
-        cr_assert_eq(shard_turn(kit->broker.shard, UINT64_MAX, foreign, 1, &count), -ESHUTDOWN);
+        cr_assert_eq(shard_turn(kit->broker.shard, UINT64_MAX), -ESHUTDOWN);
     shard_kit_drain(kit, client);
     cr_assert_eq(client->ack_count, 0);
     shard_kit_close(kit);

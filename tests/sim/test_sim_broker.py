@@ -68,6 +68,23 @@ def leaves_out_the_faults_that_are_not_allowed():
     assert 'jumps_ahead=0' not in out and 'fences=0 ' in out, out
 
 
+def runs_as_many_shards_as_asked_for():
+    _, out, _ = run('--seeds', '12', '--shards', '1')
+    assert 'frames_forwarded=0 ' in out, out
+    _, out, errors = run('--seeds', '12', '--shards', '4', '--fail-on', 'frames_forwarded')
+    command = command_in(errors, 'again')
+    assert value(command, '--shards') == '4', errors
+    assert run(*command)[0] == 1
+    _, _, errors = run('--seeds', '1', '--shards', '4', '--fail-on', 'bells', '--shrink')
+    assert value(command_in(errors, r'smallest of \d+'), '--shards') == '2', errors
+
+
+def draws_several_shards_for_a_third_of_the_seeds():
+    seen = [value(command_in(run('--seed', str(seed), '--steps', '1', '--fail-on', 'opens')[2],
+                             'again'), '--shards') for seed in range(1, 49)]
+    assert set(seen) == {'1', '2', '4'} and 8 <= len(seen) - seen.count('1') <= 24, seen
+
+
 def tells_a_run_step_by_step():
     _, out, _ = run('--profile', 'clock', '--seed', '3', '--trace')
     for text in ('turn 0\n', 'the clock jumps by ', 'PROCESS ', 'turn '):
@@ -77,16 +94,22 @@ def tells_a_run_step_by_step():
 def fails_a_hundred_seeds_that_are_too_tame():
     status, _, errors = run('--profile', 'clock', '--seeds', '100', '--steps', '1')
     assert status == 1 and 'too tame: total ' in errors, errors
+    status, _, errors = run('--shards', '2', '--seeds', '100', '--faults', 'none')
+    assert status == 0, errors
+    status, _, errors = run('--shards', '2', '--seeds', '100', '--faults', 'spread_crash',
+                            '--steps', '1')
+    assert status == 1 and 'total crashes_in_a_spread never' in errors, errors
 
 
 def refuses_unknown_names():
     for arguments in (('--profile', 'mild'), ('--faults', 'crash,rust'), ('--fail-on', 'luck'),
-                      ('--seed', 'x'), ('--steps',)):
+                      ('--seed', 'x'), ('--shards', '3'), ('--steps',)):
         assert run(*arguments)[0] == 2, arguments
 
 
 CASES = [names_seed_profile_and_commit, prints_a_command_that_fails_again,
          shrinks_to_fewer_faults_and_steps, leaves_out_the_faults_that_are_not_allowed,
+         runs_as_many_shards_as_asked_for, draws_several_shards_for_a_third_of_the_seeds,
          tells_a_run_step_by_step, fails_a_hundred_seeds_that_are_too_tame, refuses_unknown_names]
 
 
