@@ -31,10 +31,9 @@ void xd_catalog_deinit(struct xd_catalog *catalog)
 void xd_catalog_heard(struct xd_catalog *catalog, uint64_t epoch)
 {
     XD_ASSERT(catalog->memory != NULL);
-    if (epoch <= catalog->epoch_heard)
-        return;
-    catalog->epoch_heard = epoch;
-    if (catalog->fetches > 0 && epoch > catalog->view.fixed.epoch)
+    if (epoch > catalog->epoch_heard)
+        catalog->epoch_heard = epoch;
+    if (catalog->fetches > 0 && epoch > catalog->view.fixed.epoch && !catalog->asked)
         catalog->wanted = true;
 }
 

@@ -20,6 +20,7 @@ struct xd_catalog {
     uint64_t epoch_heard;        /* newest epoch that any answer named */
     uint32_t fetches;            /* answers to CATALOG, refusals too */
     int status;                  /* of the newest answer */
+    uint64_t retry_ns;           /* not fetched before: the last copy came too early */
     bool wanted;                 /* to be fetched at the next opportunity */
     bool asked;                  /* a request is on its way */
 };
@@ -28,7 +29,8 @@ struct xd_catalog {
 int xd_catalog_init(struct xd_catalog *catalog);
 void xd_catalog_deinit(struct xd_catalog *catalog);
 
-/* An answer named this epoch: when it is newer than the copy, the copy is to be fetched again. */
+/* An answer named this epoch: when it is newer than the copy, the copy is to be fetched again. A
+ * broker of several shards may name it before the shard that gives the copy has it. */
 void xd_catalog_heard(struct xd_catalog *catalog, uint64_t epoch);
 /* Takes a reply's body in. 0, or XD_FRAME_MALFORMED with the field. */
 int xd_catalog_take(struct xd_catalog *catalog, const uint8_t *body, size_t bytes,

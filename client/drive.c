@@ -19,6 +19,9 @@
 #include <stdio.h>
 
 #define ROUNDS_MAX 64
+/* A shard that is behind the one that named an epoch is there in milliseconds, or its disk hangs.
+ */
+#define CATALOG_RETRY_NS 100000000u
 
 /* ---- what comes ------------------------------------------------------------------------------ */
 
@@ -78,6 +81,8 @@ static void take_catalog(xdock_client_t *client, const struct xd_reply_head *hea
         break_off(client, "CATALOG", field);
     }
     catalog->fetches++;
+    if (catalog->view.fixed.epoch < catalog->epoch_heard)
+        catalog->retry_ns = xd_client_now_ns(client) + CATALOG_RETRY_NS;
 }
 
 static void take_reply(xdock_client_t *client, const struct xd_arrival *arrival)
@@ -149,10 +154,10 @@ static int receive_all(xdock_client_t *client)
 
 /* ---- what goes ------------------------------------------------------------------------------- */
 
-static void ask_catalog(xdock_client_t *client)
+static void ask_catalog(xdock_client_t *client, uint64_t now_ns)
 {
     struct xd_catalog *catalog = &client->catalog;
-    if (!catalog->wanted || catalog->asked)
+    if (!catalog->wanted || catalog->asked || now_ns < catalog->retry_ns)
         return;
     if (xd_connection_request(&client->connection, XD_OP_CATALOG, NULL, 0, client, 0, NULL, 0) < 0)
         return;
@@ -162,7 +167,7 @@ static void ask_catalog(xdock_client_t *client)
 
 static void ask_all(xdock_client_t *client, uint64_t now_ns)
 {
-    ask_catalog(client);
+    ask_catalog(client, now_ns);
     for (struct xd_link *link = xd_link_first(&client->producers); link != NULL;
          link = xd_link_next(&client->producers, link))
         xd_producer_ask(XD_LINK_ELEMENT(link, struct xdock_producer, link), now_ns);
@@ -287,6 +292,7 @@ int xd_client_catalog(xdock_client_t *client, uint64_t end_ns)
     struct xd_catalog *catalog = &client->catalog;
     uint32_t before = catalog->fetches;
     catalog->wanted = true;
+    catalog->retry_ns = 0;
     while (catalog->fetches == before) {
         int status = xd_client_round(client, end_ns);
         if (status < 0 && catalog->fetches == before)

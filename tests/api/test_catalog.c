@@ -46,3 +46,27 @@ Test(catalog, keeps_its_copy_when_a_reply_is_broken, .init = start_client, .fini
                  XD_FRAME_MALFORMED);
     cr_assert_eq(xd_catalog_topic(&client->catalog, "stock")->topic, 1);
 }
+
+/* A shard may name an epoch before the one that gives the catalog has it: the copy that is still
+ * the old one is asked for again when the epoch is named once more, but not with every answer. */
+Test(catalog, is_fetched_again_when_the_copy_came_too_early, .init = start_producer, .fini = finish)
+{
+    xdock_record_t record = make_record("SKU-1");
+    cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
+    uint64_t old = client->catalog.view.fixed.epoch;
+    xd_catalog_heard(&client->catalog, old + 1);
+    cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
+    cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
+    cr_assert_eq(broker->catalogs, 2);
+    cr_assert_eq(client->catalog.view.fixed.epoch, old);
+
+    broker->catalog_epoch = old + 1;
+    for (int i = 0; i < 50; i++)
+        cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
+    cr_assert_eq(broker->catalogs, 2, "asked again with every answer");
+    broker->now_ns += 200000000;
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(xdock_send(producer, &record, NULL, 1000), 0);
+    cr_assert_eq(broker->catalogs, 3);
+    cr_assert_eq(client->catalog.view.fixed.epoch, old + 1);
+}

@@ -116,7 +116,9 @@ static void run(struct bit_verify *verify, const struct data_folder *folder)
     FILE *memory = open_memstream(&text, &bytes);
     XD_ASSERT(memory != NULL);
     stdout = memory;
-    int status = command_verify(&command, folder);
+    struct folder_set_row row = {.folder = *folder};
+    const struct folder_set set = {.count = 1, .rows = &row};
+    int status = command_verify(&command, &set);
     stdout = kept;
     int closed = fclose(memory);
     XD_ASSERT(closed == 0 && text != NULL);

@@ -199,6 +199,143 @@ class Damaged(LogTest):
         self.assertEqual(self.findings(), [])
 
 
+class Shards(unittest.TestCase):
+    """A broker of three shards: its data folder has a folder for each."""
+    SITES = [f'DC{number:02}' for number in range(6)]
+    EACH = 100
+
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = Broker(['process.shards=3'])
+        try:
+            cls.broker.start()
+            for site in cls.SITES:
+                cls.broker.run('facility', 'add', site)
+            lines = ['type,facility,sku', *(f'0xf001,{site},S{number}' for site in cls.SITES
+                                            for number in range(cls.EACH))]
+            result = cls.broker.run('produce', 'stock', '--source', 'A', '--file', '-', '--format',
+                                    'csv', stdin='\n'.join(lines) + '\n')
+            assert result.returncode == 0, result.stderr
+            cls.locked = run('log', 'verify', cls.broker.data)
+            cls.locked_one = run('log', 'dump', os.path.join(cls.broker.data, 'shard-02'))
+            cls.broker.stop()
+        except BaseException:
+            cls.broker.close()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.broker.close()
+
+    def setUp(self):
+        self.data = os.path.join(self.broker.folder, 'copy')
+        shutil.copytree(self.broker.data, self.data)
+        self.addCleanup(shutil.rmtree, self.data)
+
+    def shard(self, number):
+        return os.path.join(self.data, f'shard-{number:02}')
+
+    def verify(self, path, exit_status=0):
+        result = run('-o', 'json', 'log', 'verify', path)
+        self.assertEqual(result.returncode, exit_status, result.stdout + result.stderr)
+        return json.loads(result.stdout)['data']
+
+    def finding(self):
+        data = self.verify(self.data, 1)
+        finding, = (row for row in data['findings'] if row['severity'] == 'finding')
+        self.assertNotEqual(finding['next'], '')
+        return data, finding
+
+    def test_the_whole_folder_is_the_sum_of_its_shards(self):
+        data = self.verify(self.data)
+        self.assertEqual([row['folder'] for row in data['folders']],
+                         ['shard-00', 'shard-01', 'shard-02'])
+        self.assertEqual(data['records'], self.EACH * len(self.SITES))
+        for number, row in enumerate(data['folders']):
+            one = self.verify(self.shard(number))
+            self.assertEqual({name: row[name] for name in row if name != 'folder'},
+                             {name: one[name] for name in row if name != 'folder'})
+        for name in ('segments', 'blocks', 'batches', 'records', 'bytes'):
+            self.assertEqual(sum(row[name] for row in data['folders']), data[name])
+        lines = run('log', 'verify', self.data).stdout.splitlines()
+        self.assertEqual([line.split(':')[0] for line in lines],
+                         ['shard-00 clean', 'shard-01 clean', 'shard-02 clean', 'clean'])
+
+    def test_dump_has_the_rows_of_each_shard_with_its_folder(self):
+        result = run('-o', 'jsonl', 'log', 'dump', self.data, '--records')
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual(sum(row['kind'] == 'record' for row in rows),
+                         self.EACH * len(self.SITES))
+        folders = [row['folder'] for row in rows]
+        self.assertEqual(folders, sorted(folders))
+        for number in range(3):
+            one = run('-o', 'jsonl', 'log', 'dump', self.shard(number), '--records')
+            mine = [row for row in rows if row['folder'] == f'shard-{number:02}']
+            self.assertEqual([dict(json.loads(line), folder=f'shard-{number:02}')
+                              for line in one.stdout.splitlines()], mine)
+        self.assertIn(' folder=shard-01 ', run('log', 'dump', self.data).stdout)
+
+    def test_damage_is_found_in_the_shard_that_has_it(self):
+        rows = [json.loads(line) for line in
+                run('-o', 'jsonl', 'log', 'dump', self.data).stdout.splitlines()]
+        block = [row for row in rows if row['kind'] == 'block' and row['records']][-1]
+        file = next(row['file'] for row in rows if row['kind'] == 'segment' and
+                    (row['folder'], row['segment']) == (block['folder'], block['segment']))
+        with open(os.path.join(self.data, block['folder'], file), 'r+b') as wal:
+            wal.seek(block['at'] + 16)
+            wal.write(b'\xff\x00\xff')
+        data, finding = self.finding()
+        self.assertEqual((finding['folder'], finding['file'], finding['index']),
+                         (block['folder'], file, block['index']))
+        self.assertEqual([row['finding_count'] for row in data['folders']],
+                         [int(row['folder'] == block['folder']) for row in data['folders']])
+
+    def test_a_shard_that_is_missing_is_a_finding_and_the_others_are_checked(self):
+        for number in (2, 0):
+            with self.subTest(shard=number):
+                shutil.rmtree(self.shard(number))
+                data, finding = self.finding()
+                self.assertEqual(finding['folder'], f'shard-{number:02}')
+                self.assertIn('missing', finding['text'])
+                self.assertEqual(len(data['folders']), 3)
+                self.assertEqual(run('log', 'dump', self.data).returncode, 1)
+                shutil.copytree(os.path.join(self.broker.data, f'shard-{number:02}'),
+                                self.shard(number))
+
+    def test_a_shard_without_its_meta_file_is_a_finding(self):
+        os.remove(os.path.join(self.shard(1), 'meta'))
+        _, finding = self.finding()
+        self.assertEqual(finding['folder'], 'shard-01')
+        self.assertIn('meta', finding['text'])
+
+    def test_a_shard_in_the_place_of_another_is_a_finding(self):
+        shutil.rmtree(self.shard(1))
+        shutil.copytree(self.shard(2), self.shard(1))
+        _, finding = self.finding()
+        self.assertEqual(finding['folder'], 'shard-01')
+        self.assertIn('shard 2', finding['text'])
+
+    def test_a_folder_in_use_is_refused_as_a_whole_and_by_shard(self):
+        for result in (self.locked, self.locked_one):
+            self.assertEqual((result.returncode, result.stdout), (1, ''))
+            self.assertIn('DATA_LOCKED', result.stderr)
+
+    def test_a_folder_that_is_none_is_told_with_what_to_name(self):
+        empty = os.path.join(self.broker.folder, 'empty')
+        os.makedirs(empty, exist_ok=True)
+        for verb in ('verify', 'dump'):
+            result = run('log', verb, empty)
+            self.assertEqual((result.returncode, result.stdout), (3, ''))
+            self.assertIn(empty, result.stderr)
+            self.assertIn('--data', result.stderr)
+        for number in range(3):
+            os.remove(os.path.join(self.shard(number), 'meta'))
+        result = run('-o', 'json', 'log', 'verify', self.data)
+        self.assertEqual(result.returncode, 3, result.stdout)
+        self.assertIn('shard-00', json.loads(result.stdout)['error']['text'])
+
+
 class Crash(unittest.TestCase):
     def test_an_import_over_a_crash_appends_each_line_once(self):
         broker = Broker()

@@ -63,9 +63,11 @@ def table():
 
 
 class Walk(unittest.TestCase):
+    settings = ()
+
     @classmethod
     def setUpClass(cls):
-        cls.broker = Broker()
+        cls.broker = Broker(cls.settings)
         try:
             cls.broker.start()
             cls.home = tempfile.mkdtemp(dir=cls.broker.folder)
@@ -197,6 +199,11 @@ class Walk(unittest.TestCase):
         for name in WALK:
             self.run_alone(self.broker.address, *self.words(name))
         self.assertEqual(os.listdir(self.home), [])
+
+
+class WalkOverShards(Walk):
+    """The same where the broker has several shards: DC07 and the global facility lie on two."""
+    settings = ('process.shards=3',)
 
 
 if __name__ == '__main__':

@@ -88,3 +88,22 @@ Test(tools_sample, missing_lists_are_empty)
     sample_deinit(&before);
     sample_deinit(&now);
 }
+
+/* Each shard has its own rates beside those of the broker; one that is new counts from nothing. */
+Test(tools_sample, shards_have_rates_of_their_own)
+{
+    struct sample before = at(10, 100, 5), now = at(12, 500, 25);
+    before.shards = json_pack("[{s:i}]", "records_appended", 60);
+    now.shards = json_pack("[{s:i, s:i}, {s:i, s:i}]", "records_appended", 100, "state", 0,
+                           "records_appended", 400, "state", 2);
+    json_t *data = sample_compare(&before, &now), *rows = json_object_get(data, "shards");
+    cr_assert_eq(json_array_size(rows), 2);
+    cr_assert_eq(member(json_array_get(rows, 0), "records_in_per_second"), 20);
+    cr_assert_eq(member(json_array_get(rows, 1), "records_in_per_second"), 200);
+    cr_assert_eq(member(json_array_get(rows, 1), "shard"), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(rows, 1), "state")),
+                     "read_only");
+    json_decref(data);
+    sample_deinit(&before);
+    sample_deinit(&now);
+}

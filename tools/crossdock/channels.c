@@ -4,7 +4,7 @@
  */
 #include "tools/crossdock/channels.h"
 
-#include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,21 +13,21 @@
 
 static void fetch(struct channels *channels)
 {
-    json_t *reply;
+    json_t *rows;
     size_t index;
     json_t *row;
     json_decref(channels->rows);
     channels->rows = json_object();
-    if (session_call_all(channels->tool, "source list", "channels", NULL, &reply) < 0)
+    if (shards_list(channels->tool, "source list", "channels", "number", NULL, &rows) < 0)
         return; /* the numbers stand in the output without their names */
-    json_array_foreach(json_object_get(reply, "channels"), index, row)
+    json_array_foreach(rows, index, row)
     {
         char number[NUMBER_BYTES];
         snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT,
                  json_integer_value(json_object_get(row, "number")));
         json_object_set(channels->rows, number, row);
     }
-    json_decref(reply);
+    json_decref(rows);
 }
 
 /* A channel that is new since the last fetch makes another one; one that stays unknown is noted, so

@@ -8,9 +8,10 @@
  * does not answer ends with exit status 5 as everywhere, which is as bad as critical.
  */
 #include "tools/crossdock/human.h"
+#include "tools/crossdock/merge.h"
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
-#include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 #include "tools/crossdock/values.h"
 
 #include <crossdock/status.h>
@@ -20,6 +21,7 @@
 #include <time.h>
 
 #define TEXT_BYTES 1024u
+#define SHARD_BYTES 40u
 
 enum level { LEVEL_OK, LEVEL_WARNING, LEVEL_CRITICAL };
 
@@ -33,6 +35,7 @@ struct check {
     uint64_t value;        /* */
     uint64_t warn;         /* thresholds, as numbers of that unit */
     uint64_t crit;         /* */
+    size_t shard;          /* disk: whose it is */
     char text[TEXT_BYTES]; /* what was found */
 };
 
@@ -90,10 +93,15 @@ static void add_text(struct check *check, const char *first, const char *second)
 static void take_findings(struct check *check, const json_t *health, const json_t *status)
 {
     const char *state = json_string_value(json_object_get(status, "state"));
+    bool well = state != NULL && strcmp(state, "running") == 0;
+    char where[SHARD_BYTES] = "";
     size_t index;
     json_t *row;
-    add_text(check, state != NULL ? state : "unknown", "");
-    if (state == NULL || strcmp(state, "running") != 0)
+    if (!well && check->tool->shards > 1)
+        snprintf(where, sizeof where, " in shard %" JSON_INTEGER_FORMAT,
+                 json_integer_value(json_object_get(status, "shard")));
+    add_text(check, state != NULL ? state : "unknown", where);
+    if (!well)
         worsen(check, LEVEL_WARNING);
     json_array_foreach(json_object_get(health, "checks"), index, row)
     {
@@ -101,7 +109,11 @@ static void take_findings(struct check *check, const json_t *health, const json_
         if (json_is_true(json_object_get(row, "ok")))
             continue;
         worsen(check, LEVEL_CRITICAL);
-        add_text(check, text != NULL ? text : "a check is not well", "");
+        where[0] = '\0';
+        if (check->tool->shards > 1)
+            snprintf(where, sizeof where, "shard %" JSON_INTEGER_FORMAT ": ",
+                     json_integer_value(json_object_get(row, "shard")));
+        add_text(check, where, text != NULL ? text : "a check is not well");
     }
 }
 
@@ -129,26 +141,29 @@ int run_check_broker(struct tool *tool)
 {
     struct check check = {.tool = tool, .name = "broker", .label = "time", .unit = "us"};
     char took[HUMAN_BYTES];
-    json_t *health = NULL, *state = NULL;
+    json_t *health = NULL, *states = NULL;
     int exit_status = take_times(&check);
     if (exit_status != EXIT_OK)
         return exit_status;
     int64_t begin_us = now_us();
-    int status = session_call(tool, "health", NULL, &health);
+    int status = shards_call(tool, "health", NULL, NULL, &health);
     check.value = (uint64_t)(now_us() - begin_us);
     if (status == 0)
-        status = session_call(tool, "status", NULL, &state);
+        status = shards_call(tool, "status", NULL, NULL, &states);
     if (status < 0) {
         json_decref(health);
         return report_failure(tool, status, NULL);
     }
-    take_findings(&check, health, state);
+    json_t *checks = merge_health(health), *state = merge_status(states);
+    take_findings(&check, checks, state);
+    json_decref(checks);
+    json_decref(state);
     human_us(check.value, took);
     add_text(&check, "connected and answered in ", took);
     if (check.value >= check.warn)
         worsen(&check, check.value >= check.crit ? LEVEL_CRITICAL : LEVEL_WARNING);
     json_decref(health);
-    json_decref(state);
+    json_decref(states);
     return finish(&check, "");
 }
 
@@ -171,6 +186,12 @@ static int threshold_bytes(const char *text, uint64_t size, uint64_t *ret_bytes)
     return 0;
 }
 
+/* One file system, as a shard tells it. */
+struct disk {
+    uint64_t free; /* bytes */
+    uint64_t size; /* bytes */
+};
+
 /* Thresholds of a disk of that size; 0: only whether they are well-formed. */
 static int take_sizes(struct check *check, uint64_t size)
 {
@@ -191,29 +212,67 @@ static int take_sizes(struct check *check, uint64_t size)
     return EXIT_OK;
 }
 
+static struct disk disk_of(const json_t *reply)
+{
+    json_int_t left = json_integer_value(json_object_get(reply, "disk_free_bytes"));
+    json_int_t size = json_integer_value(json_object_get(reply, "disk_size_bytes"));
+    return (struct disk){left > 0 ? (uint64_t)left : 0, size > 0 ? (uint64_t)size : 0};
+}
+
+/* Judges the disk of one shard; keeps it when it is worse than what `check` has. */
+static int judge_disk(struct check *check, const struct disk *disk, size_t shard)
+{
+    char free_text[HUMAN_BYTES], size_text[HUMAN_BYTES];
+    struct check one = *check;
+    one.level = LEVEL_OK;
+    one.value = disk->free;
+    one.shard = shard;
+    int exit_status = take_sizes(&one, disk->size);
+    if (exit_status != EXIT_OK)
+        return exit_status;
+    if (one.value < one.warn)
+        one.level = one.value < one.crit ? LEVEL_CRITICAL : LEVEL_WARNING;
+    if (shard > 0 &&
+        (one.level < check->level || (one.level == check->level && one.value >= check->value)))
+        return EXIT_OK;
+    human_bytes(disk->free, free_text);
+    human_bytes(disk->size, size_text);
+    snprintf(one.text, sizeof one.text, "%s of %s free (%u %%)", free_text, size_text,
+             disk->size > 0 ? (unsigned)((double)disk->free * 100.0 / (double)disk->size) : 0);
+    *check = one;
+    return EXIT_OK;
+}
+
+/* The worst of all shards; which one is told when they lie on more than one file system. */
+static int judge_disks(struct check *check, const json_t *replies)
+{
+    bool apart = false;
+    struct disk first = disk_of(json_array_get(replies, 0));
+    for (size_t i = 0; i < json_array_size(replies); i++) {
+        struct disk disk = disk_of(json_array_get(replies, i));
+        int exit_status = judge_disk(check, &disk, i);
+        if (exit_status != EXIT_OK)
+            return exit_status;
+        apart = apart || disk.size != first.size;
+    }
+    if (apart) {
+        size_t used = strlen(check->text);
+        snprintf(check->text + used, sizeof check->text - used, " in shard %zu", check->shard);
+    }
+    return EXIT_OK;
+}
+
 int run_check_disk(struct tool *tool)
 {
     struct check check = {.tool = tool, .name = "disk", .label = "free", .unit = "B"};
-    char free_text[HUMAN_BYTES], size_text[HUMAN_BYTES];
-    json_t *state;
+    json_t *replies;
     int exit_status = take_sizes(&check, 0); /* wrong words are told without a broker, too */
     if (exit_status != EXIT_OK)
         return exit_status;
-    int status = session_call(tool, "log stats", NULL, &state);
+    int status = shards_call(tool, "log stats", NULL, NULL, &replies);
     if (status < 0)
         return report_failure(tool, status, NULL);
-    json_int_t free_bytes = json_integer_value(json_object_get(state, "disk_free_bytes"));
-    json_int_t size = json_integer_value(json_object_get(state, "disk_size_bytes"));
-    json_decref(state);
-    check.value = (uint64_t)free_bytes;
-    exit_status = take_sizes(&check, (uint64_t)size);
-    if (exit_status != EXIT_OK)
-        return exit_status;
-    human_bytes(check.value, free_text);
-    human_bytes((uint64_t)size, size_text);
-    snprintf(check.text, sizeof check.text, "%s of %s free (%u %%)", free_text, size_text,
-             size > 0 ? (unsigned)((double)free_bytes * 100.0 / (double)size) : 0);
-    if (check.value < check.warn)
-        worsen(&check, check.value < check.crit ? LEVEL_CRITICAL : LEVEL_WARNING);
-    return finish(&check, ":");
+    exit_status = judge_disks(&check, replies);
+    json_decref(replies);
+    return exit_status == EXIT_OK ? finish(&check, ":") : exit_status;
 }

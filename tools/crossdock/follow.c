@@ -21,6 +21,7 @@
 #include "tools/crossdock/names.h"
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 
 #include <crossdock/client.h>
 #include <crossdock/status.h>
@@ -135,19 +136,22 @@ static int file_data(struct follow *follow, const char *name, json_t **ret_data)
 }
 
 /* Where the log holds all records of the file: what the outcomes rest on, or, for records that were
- * there before this run, what is durable now. */
+ * there before this run, what is durable now. Of several shards, the highest. */
 static int log_index(struct follow *follow, const json_t *data, json_int_t *ret_index)
 {
     json_int_t index = (json_int_t)follow->transfer.import.log_index;
-    json_t *reply;
+    json_t *replies, *reply;
+    size_t shard;
     if (json_integer_value(json_object_get(data, "already")) > 0) {
-        int status = session_call(follow->tool, "status", NULL, &reply);
+        int status = shards_call(follow->tool, "log stats", NULL, NULL, &replies);
         if (status < 0)
             return status;
-        json_int_t durable =
-            json_integer_value(json_object_get(json_object_get(reply, "log"), "durable_index"));
-        index = durable > index ? durable : index;
-        json_decref(reply);
+        json_array_foreach(replies, shard, reply)
+        {
+            json_int_t durable = json_integer_value(json_object_get(reply, "durable_index"));
+            index = durable > index ? durable : index;
+        }
+        json_decref(replies);
     }
     *ret_index = index;
     return 0;

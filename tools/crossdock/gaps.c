@@ -13,6 +13,7 @@
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
 #include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 
 #include <crossdock/crossdock.h>
 #include <errno.h>
@@ -137,10 +138,8 @@ static int read_chains(struct tool *tool, const json_t *reply, struct wanted *wa
 
 int gaps_collect(struct tool *tool, const char *source, const char *channel, struct ranges *ranges)
 {
-    json_t *reply, *arguments = json_object();
-    argument_text(arguments, "source", source);
-    argument_text(arguments, "channel", channel);
-    int status = session_call_all(tool, "source show", "chains", arguments, &reply);
+    json_t *reply;
+    int status = shards_find_channel(tool, source, channel, &reply);
     if (status < 0)
         return status == XDOCK_NOT_FOUND ? 0 : status;
     struct wanted wanted = wanted_of(reply);
@@ -165,11 +164,9 @@ static int collect(struct tool *tool, const json_t *reply, struct wanted *wanted
 int run_source_gaps(struct tool *tool)
 {
     static const struct report_view view = {"gaps", "first,last,count", ""};
-    json_t *reply, *gaps = NULL, *arguments = json_object();
+    json_t *reply, *gaps = NULL;
     uint64_t missing = 0;
-    argument_text(arguments, "source", tool_argument(tool, 0));
-    argument_text(arguments, "channel", tool_argument(tool, 1));
-    int status = session_call_all(tool, "source show", "chains", arguments, &reply);
+    int status = shards_find_channel(tool, tool_argument(tool, 0), tool_argument(tool, 1), &reply);
     if (status == XDOCK_NOT_FOUND)
         names_suggest(tool, NAMES_SOURCE, tool_argument(tool, 0));
     if (status < 0)

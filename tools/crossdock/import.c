@@ -8,6 +8,7 @@
 #include "tools/crossdock/gaps.h"
 #include "tools/crossdock/names.h"
 #include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 
 #include <crossdock/status.h>
 #include <errno.h>
@@ -334,9 +335,7 @@ int import_ask(struct import *import)
         channel->appended = channel->records - channel->already;
         if (channel->unknown || import->channel != NULL)
             continue;
-        status = session_call(
-            import->tool, "source show",
-            json_pack("{s:s, s:s}", "source", import->source, "channel", channel->name), &reply);
+        status = shards_find_channel(import->tool, import->source, channel->name, &reply);
         if (status == XDOCK_NOT_FOUND) {
             status = 0;
             channel->appended = channel->records;

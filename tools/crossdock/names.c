@@ -10,6 +10,7 @@
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
 #include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 #include "tools/crossdock/suggest.h"
 
 #include <crossdock/status.h>
@@ -27,11 +28,12 @@ static const struct {
     const char *verb;   /* of the broker; NULL: of the configuration file */
     const char *rows;   /* member of the reply */
     const char *member; /* of a row */
+    const char *key;    /* number of a row, where each shard has rows of its own; else NULL */
 } kinds[NAMES_COUNT] = {
-    [NAMES_TOPIC] = {"topic", "topic list", "topics", "name"},
-    [NAMES_FACILITY] = {"facility", "facility list", "facilities", "name"},
-    [NAMES_SOURCE] = {"source", "source list", "channels", "source"},
-    [NAMES_PROFILE] = {"profile", NULL, NULL, NULL},
+    [NAMES_TOPIC] = {"topic", "topic list", "topics", "name", NULL},
+    [NAMES_FACILITY] = {"facility", "facility list", "facilities", "name", NULL},
+    [NAMES_SOURCE] = {"source", "source list", "channels", "source", "number"},
+    [NAMES_PROFILE] = {"profile", NULL, NULL, NULL, NULL},
 };
 
 /* The file that the library takes profiles from; see crossdock/options.h. */
@@ -84,18 +86,32 @@ static json_t *pick(const json_t *rows, const char *member)
     return names;
 }
 
-int names_fetch(struct tool *tool, enum names_kind kind, json_t **ret_names)
+static int fetch_rows(struct tool *tool, enum names_kind kind, json_t **ret_rows)
 {
     json_t *reply;
+    const char *verb = kinds[kind].verb, *rows = kinds[kind].rows;
+    if (kinds[kind].key != NULL)
+        return shards_list(tool, verb, rows, kinds[kind].key, NULL, ret_rows);
+    int status = session_call_all(tool, verb, rows, NULL, &reply);
+    if (status < 0)
+        return status;
+    *ret_rows = json_incref(json_object_get(reply, rows));
+    json_decref(reply);
+    return 0;
+}
+
+int names_fetch(struct tool *tool, enum names_kind kind, json_t **ret_names)
+{
+    json_t *rows;
     if (kinds[kind].verb == NULL) {
         *ret_names = read_profiles();
         return 0;
     }
-    int status = session_call_all(tool, kinds[kind].verb, kinds[kind].rows, NULL, &reply);
+    int status = fetch_rows(tool, kind, &rows);
     if (status < 0)
         return status;
-    *ret_names = pick(json_object_get(reply, kinds[kind].rows), kinds[kind].member);
-    json_decref(reply);
+    *ret_names = pick(rows, kinds[kind].member);
+    json_decref(rows);
     return 0;
 }
 

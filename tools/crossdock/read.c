@@ -15,6 +15,7 @@
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
 #include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 #include "tools/crossdock/values.h"
 #include "tools/crossdock/words.h"
 
@@ -114,14 +115,14 @@ static int parse_request(struct tool *tool, struct request *ret_request)
 static int seek_offsets(struct tool *tool, xdock_reader_t *reader,
                         const xdock_selection_t *selection)
 {
-    json_t *reply, *row, *arguments = json_object();
+    json_t *rows, *row, *arguments = json_object();
     size_t index;
     argument_text(arguments, "topic", selection->topic);
     argument_text(arguments, "facility", selection->facility);
-    int status = session_call_all(tool, "partition list", "partitions", arguments, &reply);
+    int status = shards_list(tool, "partition list", "partitions", "partition", arguments, &rows);
     if (status < 0)
         return status;
-    json_array_foreach(json_object_get(reply, "partitions"), index, row)
+    json_array_foreach(rows, index, row)
     {
         json_int_t partition = json_integer_value(json_object_get(row, "partition"));
         json_int_t end = json_integer_value(json_object_get(row, "end_offset"));
@@ -129,7 +130,7 @@ static int seek_offsets(struct tool *tool, xdock_reader_t *reader,
             status = xdock_reader_seek(reader, (int32_t)partition, XDOCK_FROM_OFFSET,
                                        selection->position < end ? selection->position : end);
     }
-    json_decref(reply);
+    json_decref(rows);
     return status < 0 ? session_failed(tool, status) : 0;
 }
 
@@ -240,16 +241,16 @@ static void open_failed(struct tool *tool, int status)
  * yet. */
 static int check_source(struct tool *tool, const struct filter *filter)
 {
-    json_t *reply, *arguments;
+    json_t *rows, *arguments;
     if (filter->source == NULL || tool_flag(tool, "follow"))
         return 0;
     arguments = json_object();
     argument_text(arguments, "source", filter->source);
-    int status = session_call_all(tool, "source list", "channels", arguments, &reply);
+    int status = shards_list(tool, "source list", "channels", "number", arguments, &rows);
     if (status < 0)
         return status;
-    bool known = json_array_size(json_object_get(reply, "channels")) > 0;
-    json_decref(reply);
+    bool known = json_array_size(rows) > 0;
+    json_decref(rows);
     if (known)
         return 0;
     snprintf(tool->detail, sizeof tool->detail, "source '%s' is not known", filter->source);

@@ -38,6 +38,7 @@ static const char *const levels[] = {
 void sample_deinit(struct sample *sample)
 {
     json_decref(sample->metrics);
+    json_decref(sample->shards);
     json_decref(sample->partitions);
     json_decref(sample->channels);
     *sample = (struct sample){0};
@@ -61,9 +62,9 @@ static uint64_t rate(uint64_t count, int64_t elapsed_us)
     return (uint64_t)(per_second + 0.5);
 }
 
-static uint64_t counted(const struct sample *before, const struct sample *now, const char *counter)
+static uint64_t counted(const json_t *before, const json_t *now, const char *counter)
 {
-    return grown(number_of(before->metrics, counter), number_of(now->metrics, counter));
+    return grown(number_of(before, counter), number_of(now, counter));
 }
 
 static void put(json_t *data, const char *member, uint64_t number)
@@ -148,6 +149,31 @@ static const char *state_name(uint64_t state)
     return state < COUNT(names) ? names[state] : "unknown";
 }
 
+/* Rates, the mean and levels: of the broker or of one shard. */
+static void put_numbers(json_t *data, const json_t *before, const json_t *now, int64_t elapsed_us)
+{
+    json_object_set_new(data, "state", json_string(state_name(number_of(now, "state"))));
+    for (size_t i = 0; i < COUNT(rates); i++)
+        put(data, rates[i].member, rate(counted(before, now, rates[i].counter), elapsed_us));
+    uint64_t syncs = counted(before, now, "syncs");
+    uint64_t sync_ns = counted(before, now, "sync_ns_total");
+    put(data, "sync_us_mean", syncs > 0 ? sync_ns / syncs / 1000 : 0);
+    for (size_t i = 0; i < COUNT(levels); i++)
+        put(data, levels[i], number_of(now, levels[i]));
+}
+
+static json_t *shards_of(const struct sample *before, const struct sample *now, int64_t elapsed_us)
+{
+    json_t *shards = json_array();
+    for (size_t i = 0; i < json_array_size(now->shards); i++) {
+        json_t *row = json_pack("{s:I}", "shard", (json_int_t)i);
+        put_numbers(row, json_array_get(before->shards, i), json_array_get(now->shards, i),
+                    elapsed_us);
+        json_array_append_new(shards, row);
+    }
+    return shards;
+}
+
 json_t *sample_compare(const struct sample *before, const struct sample *now)
 {
     char text[JSON_TIME_BYTES];
@@ -156,18 +182,12 @@ json_t *sample_compare(const struct sample *before, const struct sample *now)
     time_format(now->wall_us, text);
     json_object_set_new(data, "time", json_string(text));
     put(data, "interval_ms", (uint64_t)(elapsed_us / 1000));
-    json_object_set_new(data, "state", json_string(state_name(number_of(now->metrics, "state"))));
-    for (size_t i = 0; i < COUNT(rates); i++)
-        put(data, rates[i].member, rate(counted(before, now, rates[i].counter), elapsed_us));
-    uint64_t syncs = counted(before, now, "syncs");
-    uint64_t sync_ns = counted(before, now, "sync_ns_total");
-    put(data, "sync_us_mean", syncs > 0 ? sync_ns / syncs / 1000 : 0);
-    for (size_t i = 0; i < COUNT(levels); i++)
-        put(data, levels[i], number_of(now->metrics, levels[i]));
+    put_numbers(data, before->metrics, now->metrics, elapsed_us);
     json_object_set_new(
         data, "busiest_partitions",
         busiest_of(before->partitions, now->partitions, &partition_list, elapsed_us));
     json_object_set_new(data, "busiest_channels",
                         busiest_of(before->channels, now->channels, &channel_list, elapsed_us));
+    json_object_set_new(data, "shards", shards_of(before, now, elapsed_us));
     return data;
 }

@@ -12,13 +12,14 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* Rows of the busiest partitions and sources. */
+/* Rows of the busiest partitions and channels. */
 #define SAMPLE_ROWS_MAX 10u
 
 struct sample {
     int64_t at_us;      /* monotonic */
     int64_t wall_us;    /* since 1970 UTC */
-    json_t *metrics;    /* name -> number */
+    json_t *metrics;    /* name -> number, of all shards together */
+    json_t *shards;     /* array of the same by shard number; NULL = not asked for */
     json_t *partitions; /* array of rows; NULL = too many to ask for */
     json_t *channels;   /* array of rows; NULL = too many to ask for */
 };

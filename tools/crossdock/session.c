@@ -74,6 +74,7 @@ int session_open(struct tool *tool)
 void session_close(struct tool *tool)
 {
     xdock_client_close(&tool->client, CLOSE_MS); /* producers have been closed before */
+    tool->shards = 0;
 }
 
 int session_failed(struct tool *tool, int status)

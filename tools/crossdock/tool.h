@@ -42,6 +42,7 @@ struct tool {
     bool stream;               /* JSON is one object a line, as with VERB_STREAM */
     uint32_t timeout_ms;       /* --timeout */
     xdock_client_t *client;    /* NULL until the first call */
+    uint32_t shards;           /* of the broker that it is connected to, 0 = not asked yet */
     FILE *text_stream;         /* standard output while a text is collected, else NULL */
     char *text;                /* what was collected */
     size_t text_bytes;         /* */

@@ -9,11 +9,13 @@
  * tried again. Shutdown: the terminal is given back as it was.
  */
 #include "tools/crossdock/human.h"
+#include "tools/crossdock/merge.h"
 #include "tools/crossdock/report.h"
 #include "tools/crossdock/run.h"
 #include "tools/crossdock/sample.h"
 #include "tools/crossdock/screen.h"
 #include "tools/crossdock/session.h"
+#include "tools/crossdock/shards.h"
 #include "tools/crossdock/values.h"
 
 #include <crossdock/status.h>
@@ -57,36 +59,46 @@ static int64_t clock_us(clockid_t clock)
 }
 
 /* The rows of a list, unless there are too many of them. */
-static int fetch_rows(struct tool *tool, const char *verb, const char *rows, json_int_t expected,
-                      json_t **ret_rows)
+static int fetch_rows(struct tool *tool, const char *verb, const char *rows, const char *key,
+                      json_int_t expected, json_t **ret_rows)
 {
-    json_t *reply;
     if (expected > LIST_ROWS_MAX)
         return 0;
-    int status = session_call_all(tool, verb, rows, NULL, &reply);
+    return shards_list(tool, verb, rows, key, NULL, ret_rows);
+}
+
+/* The metrics of each shard and of all together. */
+static int fetch_metrics(struct tool *tool, struct sample *sample)
+{
+    json_t *replies, *reply;
+    size_t index;
+    int status = shards_call(tool, "metrics", NULL, NULL, &replies);
     if (status < 0)
         return status;
-    *ret_rows = json_incref(json_object_get(reply, rows));
-    json_decref(reply);
+    sample->metrics = merge_metrics(replies);
+    sample->shards = json_array();
+    json_array_foreach(replies, index, reply)
+    {
+        json_array_append(sample->shards, json_object_get(reply, "metrics"));
+    }
+    json_decref(replies);
     return 0;
 }
 
 static int fetch(struct tool *tool, struct sample *ret_sample)
 {
-    json_t *reply;
     struct sample sample = {0};
-    int status = session_call(tool, "metrics", NULL, &reply);
+    int status = fetch_metrics(tool, &sample);
     if (status < 0)
         return status;
     sample.at_us = clock_us(CLOCK_MONOTONIC);
     sample.wall_us = clock_us(CLOCK_REALTIME);
-    sample.metrics = json_incref(json_object_get(reply, "metrics"));
-    json_decref(reply);
     json_int_t partitions = json_integer_value(json_object_get(sample.metrics, "partitions"));
     json_int_t channels = json_integer_value(json_object_get(sample.metrics, "channels"));
-    status = fetch_rows(tool, "partition list", "partitions", partitions, &sample.partitions);
+    status = fetch_rows(tool, "partition list", "partitions", "partition", partitions,
+                        &sample.partitions);
     if (status == 0)
-        status = fetch_rows(tool, "source list", "channels", channels, &sample.channels);
+        status = fetch_rows(tool, "source list", "channels", "number", channels, &sample.channels);
     if (status < 0)
         sample_deinit(&sample);
     else
@@ -157,8 +169,30 @@ static void draw_rows(FILE *out, const json_t *rows, const char *first, const ch
         fprintf(out, "none\n");
 }
 
+/* With -o wide: where the work is. One shard is the broker, and has no line of its own. */
+static void draw_shards(FILE *out, const json_t *shards)
+{
+    size_t index;
+    json_t *row;
+    if (json_array_size(shards) < 2)
+        return;
+    fprintf(out, "\n%-6s %-10s %12s %14s %9s %12s %12s %12s\n", "SHARD", "STATE", "RECORDS/S",
+            "BYTES/S", "SYNCS/S", "SYNC MEAN", "NOT DURABLE", "LOG KEEPS");
+    json_array_foreach((json_t *)(uintptr_t)shards, index, row)
+    {
+        char bytes[HUMAN_BYTES], mean[HUMAN_BYTES], waits[HUMAN_BYTES], kept[HUMAN_BYTES];
+        human_bytes(number_of(row, "bytes_in_per_second"), bytes);
+        human_us(number_of(row, "sync_us_mean"), mean);
+        human_bytes(number_of(row, "undurable_bytes"), waits);
+        human_bytes(number_of(row, "log_kept_bytes"), kept);
+        fprintf(out, "%-6zu %-10s %12" PRIu64 " %14s %9" PRIu64 " %12s %12s %12s\n", index,
+                text_of(row, "state"), number_of(row, "records_in_per_second"), bytes,
+                number_of(row, "syncs_per_second"), mean, waits, kept);
+    }
+}
+
 /* The picture as text; the caller frees it. NULL without memory. */
-static char *picture_of(const json_t *data)
+static char *picture_of(const json_t *data, bool wide)
 {
     char *text = NULL, up[HUMAN_BYTES];
     size_t bytes = 0;
@@ -169,6 +203,8 @@ static char *picture_of(const json_t *data)
     fprintf(out, "%.19sZ   %s   up %s   over %" PRIu64 " ms\n\n", text_of(data, "time"),
             text_of(data, "state"), up, number_of(data, "interval_ms"));
     draw_numbers(out, data);
+    if (wide)
+        draw_shards(out, json_object_get(data, "shards"));
     draw_rows(out, json_object_get(data, "busiest_partitions"), "PARTITION", "TOPIC");
     draw_rows(out, json_object_get(data, "busiest_channels"), "SOURCE", "CHANNEL");
     fclose(out);
@@ -189,7 +225,7 @@ static void print_tick(struct top *top, json_t *data)
     static const struct report_view view = {NULL, "state", ""};
     enum output output = top->tool->output;
     if (output == OUTPUT_TABLE || output == OUTPUT_WIDE) {
-        char *picture = picture_of(data);
+        char *picture = picture_of(data, output == OUTPUT_WIDE);
         json_decref(data);
         if (top->screen.open) {
             show(top, picture);
@@ -198,6 +234,8 @@ static void print_tick(struct top *top, json_t *data)
         fputs(picture != NULL ? picture : "", stdout);
         free(picture);
     } else {
+        if (output == OUTPUT_TSV) /* one line for each number: there is no place for rows */
+            json_object_del(data, "shards");
         report_data(top->tool, &view, data);
     }
     fflush(stdout);

@@ -93,8 +93,14 @@ int process_init(struct process *process, const char *program, const char *data)
 /* In the child: only calls that are safe after fork, then exec. */
 __attribute__((noreturn)) static void run_child(const struct process *process, pid_t parent)
 {
-    char *const words[] = {(char *)process->program, "--data", (char *)process->data, "--listen",
-                           (char *)process->address, NULL};
+    char *const words[] = {(char *)process->program,
+                           "--data",
+                           (char *)process->data,
+                           "--listen",
+                           (char *)process->address,
+                           "--set",
+                           "metrics.listen=127.0.0.1:0", /* the port above ours may be taken */
+                           NULL};
     sigset_t none;
     int fd = open(process->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
     int null_fd = open("/dev/null", O_RDONLY);

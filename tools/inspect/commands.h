@@ -8,12 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tools/inspect/folder.h"
+#include "tools/inspect/set.h"
 
 #define COMMAND_ANY UINT64_MAX
 
 struct command {
-    const char *path;   /* data folder */
+    const char *path;   /* data folder, or that of one shard */
     bool json;          /* -o json, jsonl */
     bool lines;         /* -o jsonl: findings one a line */
     bool force;         /* --force-read */
@@ -23,7 +23,7 @@ struct command {
 };
 
 /* Both give the exit status: 0 clean, 1 findings. */
-int command_dump(const struct command *command, const struct data_folder *folder);
-int command_verify(const struct command *command, const struct data_folder *folder);
+int command_dump(const struct command *command, const struct folder_set *set);
+int command_verify(const struct command *command, const struct folder_set *set);
 
 #endif

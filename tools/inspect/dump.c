@@ -18,12 +18,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void dump_meta(const struct command *command, const struct data_folder *folder)
+/* One folder on its way out. */
+struct dump {
+    const struct command *command; /* */
+    const char *name;              /* of the shard's folder, which rows tell; "" = of none */
+};
+
+static void begin(struct line *line, const struct dump *dump, const char *kind, unsigned indent)
+{
+    line_begin(line, dump->command->json, kind, indent);
+    if (dump->name[0] != '\0')
+        line_text(line, "folder", dump->name);
+}
+
+static void dump_meta(const struct dump *dump, const struct data_folder *folder)
 {
     struct line line;
     for (unsigned i = 0; i < META_SLOTS; i++) {
         const struct meta *meta = &folder->slots[i];
-        line_begin(&line, command->json, "meta", 0);
+        begin(&line, dump, "meta", 0);
         line_number(&line, "slot", i);
         line_text(&line, "state",
                   folder->slot_status[i] < 0  ? folder->slot_why[i]
@@ -45,7 +58,7 @@ static void dump_meta(const struct command *command, const struct data_folder *f
     }
 }
 
-static void dump_checkpoints(const struct command *command,
+static void dump_checkpoints(const struct dump *dump,
                              const struct checkpoint_state states[CHECKPOINT_FILES])
 {
     struct line line;
@@ -53,7 +66,7 @@ static void dump_checkpoints(const struct command *command,
         const struct checkpoint_state *state = &states[i];
         if (!state->there)
             continue;
-        line_begin(&line, command->json, "checkpoint", 0);
+        begin(&line, dump, "checkpoint", 0);
         line_text(&line, "file", state->name);
         line_text(&line, "state",
                   state->status < 0 ? state->why
@@ -72,10 +85,10 @@ static void dump_checkpoints(const struct command *command,
     }
 }
 
-static void dump_segment(const struct command *command, const struct wal_file *file)
+static void dump_segment(const struct dump *dump, const struct wal_file *file)
 {
     struct line line;
-    line_begin(&line, command->json, "segment", 0);
+    begin(&line, dump, "segment", 0);
     line_text(&line, "file", file->name);
     line_number(&line, "segment", file->header->segment_no);
     line_number(&line, "bytes", file->bytes);
@@ -89,11 +102,11 @@ static const char *block_type(uint16_t type)
     return type == BLOCK_DATA ? "data" : type == BLOCK_SEAL ? "seal" : "mark";
 }
 
-static void dump_block(const struct command *command, const struct walk_item *item)
+static void dump_block(const struct dump *dump, const struct walk_item *item)
 {
     struct line line;
     const struct block_header *block = item->block;
-    line_begin(&line, command->json, "block", 2);
+    begin(&line, dump, "block", 2);
     line_number(&line, "segment", item->file->header->segment_no);
     line_number(&line, "at", item->at);
     line_number(&line, "bytes", block->block_bytes);
@@ -108,11 +121,11 @@ static void dump_block(const struct command *command, const struct walk_item *it
     line_end(&line);
 }
 
-static void dump_batch(const struct command *command, const struct xd_batch_header *batch)
+static void dump_batch(const struct dump *dump, const struct xd_batch_header *batch)
 {
     struct line line;
     bool control = (batch->flags & XD_BATCH_CONTROL) != 0;
-    line_begin(&line, command->json, control ? "control" : "batch", 4);
+    begin(&line, dump, control ? "control" : "batch", 4);
     if (control)
         line_number(&line, "control_kind", batch->control_kind);
     else
@@ -143,12 +156,11 @@ static void put_key(struct line *line, const char *name, const struct xd_record 
         line_bytes(line, name, text.data, text.bytes);
 }
 
-static void dump_record(const struct command *command, const struct xd_record *record,
-                        uint64_t offset)
+static void dump_record(const struct dump *dump, const struct xd_record *record, uint64_t offset)
 {
     struct line line;
     const struct xd_event_row *row = xd_event_find(record->core->type);
-    line_begin(&line, command->json, "record", 6);
+    begin(&line, dump, "record", 6);
     line_number(&line, "offset", offset);
     if (row != NULL)
         line_text(&line, "type", row->name);
@@ -175,7 +187,7 @@ static void dump_record(const struct command *command, const struct xd_record *r
 }
 
 /* Returns false when a record does not decode. */
-static bool dump_records(const struct command *command, const struct xd_batch_header *batch,
+static bool dump_records(const struct dump *dump, const struct xd_batch_header *batch,
                          uint8_t *scratch)
 {
     const uint8_t *body;
@@ -189,26 +201,25 @@ static bool dump_records(const struct command *command, const struct xd_batch_he
         int stride = xd_record_decode(body + at, batch->raw_bytes - at, &record, &field);
         if (stride < 0)
             return false;
-        dump_record(command, &record, offset++);
+        dump_record(dump, &record, offset++);
         at += (uint32_t)stride;
     }
     return true;
 }
 
-static int dump_batches(const struct command *command, const struct walk_item *item,
-                        uint8_t *scratch)
+static int dump_batches(const struct dump *dump, const struct walk_item *item, uint8_t *scratch)
 {
     const struct xd_batch_header *batch;
     uint32_t cursor = 0;
     int exit_status = 0;
     while ((batch = block_next_batch(item->block, &cursor)) != NULL) {
-        if (command->partition != COMMAND_ANY && batch->partition != command->partition)
+        if (dump->command->partition != COMMAND_ANY && batch->partition != dump->command->partition)
             continue;
-        dump_batch(command, batch);
+        dump_batch(dump, batch);
         bool control = (batch->flags & XD_BATCH_CONTROL) != 0;
-        if (command->records && !control && !dump_records(command, batch, scratch)) {
+        if (dump->command->records && !control && !dump_records(dump, batch, scratch)) {
             struct line line;
-            line_begin(&line, command->json, "finding", 0);
+            begin(&line, dump, "finding", 0);
             line_text(&line, "text", "a record of this batch cannot be decoded");
             line_end(&line);
             exit_status = 1;
@@ -217,22 +228,22 @@ static int dump_batches(const struct command *command, const struct walk_item *i
     return exit_status;
 }
 
-static int dump_item(const struct command *command, const struct walk_item *item, uint8_t *scratch)
+static int dump_item(const struct dump *dump, const struct walk_item *item, uint8_t *scratch)
 {
     struct line line;
-    if (command->segment != COMMAND_ANY && item->file != NULL && item->file->status == 0 &&
-        item->file->header->segment_no != command->segment)
+    if (dump->command->segment != COMMAND_ANY && item->file != NULL && item->file->status == 0 &&
+        item->file->header->segment_no != dump->command->segment)
         return 0;
     if (item->kind == WALK_SEGMENT) {
-        dump_segment(command, item->file);
+        dump_segment(dump, item->file);
         return 0;
     }
     if (item->kind == WALK_BLOCK) {
-        if (command->partition == COMMAND_ANY)
-            dump_block(command, item);
-        return dump_batches(command, item, scratch);
+        if (dump->command->partition == COMMAND_ANY)
+            dump_block(dump, item);
+        return dump_batches(dump, item, scratch);
     }
-    line_begin(&line, command->json, item->kind == WALK_NOTE ? "note" : "finding", 0);
+    begin(&line, dump, item->kind == WALK_NOTE ? "note" : "finding", 0);
     if (item->file != NULL)
         line_text(&line, "file", item->file->name);
     line_number(&line, "at", item->at);
@@ -241,7 +252,7 @@ static int dump_item(const struct command *command, const struct walk_item *item
     return item->kind == WALK_FINDING;
 }
 
-int command_dump(const struct command *command, const struct data_folder *folder)
+static int dump_folder(const struct dump *dump, const struct data_folder *folder)
 {
     struct checkpoint_state states[CHECKPOINT_FILES];
     struct walk walk;
@@ -255,12 +266,31 @@ int command_dump(const struct command *command, const struct data_folder *folder
         free(scratch);
         return 1;
     }
-    dump_meta(command, folder);
-    dump_checkpoints(command, states);
+    dump_meta(dump, folder);
+    dump_checkpoints(dump, states);
     while (walk_next(&walk, &item) != WALK_END)
-        exit_status |= dump_item(command, &item, scratch);
+        exit_status |= dump_item(dump, &item, scratch);
     walk_deinit(&walk);
     state_free(states);
     free(scratch);
+    return exit_status;
+}
+
+int command_dump(const struct command *command, const struct folder_set *set)
+{
+    struct line line;
+    int exit_status = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct folder_set_row *row = &set->rows[i];
+        struct dump dump = {command, row->name};
+        if (row->status == 0) {
+            exit_status |= dump_folder(&dump, &row->folder);
+            continue;
+        }
+        begin(&line, &dump, "finding", 0);
+        line_text(&line, "text", row->folder.why);
+        line_end(&line);
+        exit_status = 1;
+    }
     return exit_status;
 }

@@ -88,7 +88,7 @@ static int failed(const struct command *command, bool verify, const char *why, i
 int main(int argc, char **argv)
 {
     struct command command = {.partition = COMMAND_ANY, .segment = COMMAND_ANY};
-    struct data_folder folder;
+    struct folder_set set;
     bool verify = argc > 1 && strcmp(argv[1], "verify") == 0;
     if (argc < 2 || (!verify && strcmp(argv[1], "dump") != 0))
         return usage(argc < 2 ? "" : argv[1]);
@@ -96,11 +96,11 @@ int main(int argc, char **argv)
     if (wrong != NULL)
         return usage(wrong);
     int exit_status;
-    int status = data_folder_open(&folder, command.path, command.force);
+    int status = folder_set_open(&set, command.path, command.force);
     if (status < 0)
-        exit_status = failed(&command, verify, folder.why, status);
+        exit_status = failed(&command, verify, set.why, status);
     else
-        exit_status = verify ? command_verify(&command, &folder) : command_dump(&command, &folder);
-    data_folder_close(&folder);
+        exit_status = verify ? command_verify(&command, &set) : command_dump(&command, &set);
+    folder_set_close(&set);
     return fflush(stdout) != 0 || ferror(stdout) ? 1 : exit_status;
 }

@@ -25,14 +25,28 @@ static const char next_checkpoint[] =
     "the other checkpoint is used at the next start, which then reads more of the log";
 static const char next_restore[] =
     "restore one of the checkpoint files from a copy of the folder: the next start is refused";
+static const char next_folder[] =
+    "restore the folder from a copy: the start of the broker is refused without it";
 static const char next_release[] = "read the folder with the release that wrote it";
 static const char next_none[] = "nothing: the next start handles it";
 
+/* What was found in one folder, or in all. */
+struct counts {
+    uint64_t findings;   /* */
+    uint64_t notes;      /* */
+    uint64_t segments;   /* these and below: what was whole */
+    uint64_t blocks;     /* */
+    uint64_t batches;    /* */
+    uint64_t records;    /* */
+    uint64_t bytes;      /* */
+    uint64_t last_index; /* of the log, 0 = none */
+};
+
 struct verify {
     const struct command *command; /* */
-    const struct meta *meta;       /* */
-    uint64_t findings;             /* */
-    uint64_t notes;                /* */
+    const struct meta *meta;       /* of the folder; NULL = it cannot be read */
+    const char *name;              /* of the shard's folder, "" = there is only one */
+    struct counts counts;          /* of the folder */
     struct json_out json;          /* -o json: the envelope being written */
 };
 
@@ -52,6 +66,8 @@ static void print_finding_json(struct json_out *out, const struct verify *verify
                                const struct finding *finding)
 {
     json_text(out, "severity", finding->note ? "note" : "finding");
+    if (verify->name[0] != '\0')
+        json_text(out, "folder", verify->name);
     if (finding->file != NULL) {
         json_text(out, "file", finding->file);
         json_number(out, "at", finding->at);
@@ -70,7 +86,8 @@ static void print_finding_json(struct json_out *out, const struct verify *verify
 
 static void print_finding_text(const struct verify *verify, const struct finding *finding)
 {
-    printf("%s", finding->note ? "note" : "finding");
+    printf("%s%s%s", finding->note ? "note" : "finding", verify->name[0] != '\0' ? " " : "",
+           verify->name);
     if (finding->file != NULL)
         printf(" %s at %" PRIu64, finding->file, finding->at);
     if (finding->segment != 0)
@@ -85,9 +102,9 @@ static void print_finding_text(const struct verify *verify, const struct finding
 static void tell(struct verify *verify, const struct finding *finding)
 {
     if (finding->note)
-        verify->notes++;
+        verify->counts.notes++;
     else
-        verify->findings++;
+        verify->counts.findings++;
     if (verify->command->lines) {
         struct json_out out;
         json_begin(&out, stdout);
@@ -177,30 +194,73 @@ static void begin(struct verify *verify)
     json_open(&verify->json, "findings", '[');
 }
 
-static void end(struct verify *verify, const struct walk *walk)
+/* ---- the report ------------------------------------------------------------------------------ */
+
+static void add(struct counts *sum, const struct counts *counts)
+{
+    sum->findings += counts->findings;
+    sum->notes += counts->notes;
+    sum->segments += counts->segments;
+    sum->blocks += counts->blocks;
+    sum->batches += counts->batches;
+    sum->records += counts->records;
+    sum->bytes += counts->bytes;
+}
+
+static void print_counts(const char *name, const struct counts *counts)
+{
+    printf("%s%s%s: %" PRIu64 " segments, %" PRIu64 " blocks, %" PRIu64 " batches, %" PRIu64
+           " records, %" PRIu64 " bytes; %" PRIu64 " findings, %" PRIu64 " notes\n",
+           name, name[0] != '\0' ? " " : "", counts->findings == 0 ? "clean" : "damaged",
+           counts->segments, counts->blocks, counts->batches, counts->records, counts->bytes,
+           counts->findings, counts->notes);
+}
+
+static void put_counts(struct json_out *out, const struct counts *counts)
+{
+    json_number(out, "finding_count", counts->findings);
+    json_number(out, "note_count", counts->notes);
+    json_number(out, "segments", counts->segments);
+    json_number(out, "blocks", counts->blocks);
+    json_number(out, "batches", counts->batches);
+    json_number(out, "records", counts->records);
+    json_number(out, "bytes", counts->bytes);
+}
+
+/* One row for each shard's folder. */
+static void put_folders(struct json_out *out, const struct folder_set *set,
+                        const struct counts *counts)
+{
+    json_open(out, "folders", '[');
+    for (uint32_t i = 0; i < set->count; i++) {
+        json_open(out, NULL, '{');
+        json_text(out, "folder", set->rows[i].name);
+        put_counts(out, &counts[i]);
+        json_number(out, "last_index", counts[i].last_index);
+        json_close(out, '}');
+    }
+    json_close(out, ']');
+}
+
+static void end(struct verify *verify, const struct folder_set *set, const struct counts *counts,
+                const struct counts *sum)
 {
     if (verify->command->lines)
         return;
     if (!verify->command->json) {
-        printf("%s: %" PRIu32 " segments, %" PRIu64 " blocks, %" PRIu64 " batches, %" PRIu64
-               " records, %" PRIu64 " bytes; %" PRIu64 " findings, %" PRIu64 " notes\n",
-               verify->findings == 0 ? "clean" : "damaged", walk->segments, walk->blocks,
-               walk->batches, walk->records, walk->bytes, verify->findings, verify->notes);
+        print_counts("", sum);
         return;
     }
     struct json_out *out = &verify->json;
     json_close(out, ']');
-    json_number(out, "finding_count", verify->findings);
-    json_number(out, "note_count", verify->notes);
-    json_number(out, "segments", walk->segments);
-    json_number(out, "blocks", walk->blocks);
-    json_number(out, "batches", walk->batches);
-    json_number(out, "records", walk->records);
-    json_number(out, "bytes", walk->bytes);
-    json_number(out, "last_index", walk->started ? walk->point.index - 1 : 0);
+    put_counts(out, sum);
+    if (set->several)
+        put_folders(out, set, counts);
+    else
+        json_number(out, "last_index", counts[0].last_index);
     json_close(out, '}');
-    json_bool(out, "ok", verify->findings == 0);
-    if (verify->findings > 0) {
+    json_bool(out, "ok", sum->findings == 0);
+    if (sum->findings > 0) {
         json_open(out, "error", '{');
         json_signed(out, "code", XD_LOG_CORRUPT);
         json_text(out, "name", xd_status_name(XD_LOG_CORRUPT));
@@ -212,22 +272,56 @@ static void end(struct verify *verify, const struct walk *walk)
     json_end(out);
 }
 
-int command_verify(const struct command *command, const struct data_folder *folder)
+/* 0 or -ENOMEM. */
+static int verify_folder(struct verify *verify, const struct data_folder *folder)
 {
     struct checkpoint_state states[CHECKPOINT_FILES];
     struct walk walk;
-    struct verify verify = {.command = command, .meta = data_folder_meta(folder)};
     int status = state_read(folder, true, states);
-    if (status < 0 || walk_init(&walk, folder, state_range_of(folder, states)) < 0) {
-        fprintf(stderr, "crossdock: log verify: %s\n", xd_status_text(-ENOMEM));
-        return 1;
-    }
-    begin(&verify);
-    verify_meta(&verify, folder);
-    verify_checkpoints(&verify, states);
-    verify_log(&verify, &walk);
-    end(&verify, &walk);
+    if (status == 0)
+        status = walk_init(&walk, folder, state_range_of(folder, states));
+    if (status < 0)
+        return status;
+    verify->meta = data_folder_meta(folder);
+    verify_meta(verify, folder);
+    verify_checkpoints(verify, states);
+    verify_log(verify, &walk);
+    struct counts *counts = &verify->counts;
+    counts->segments = walk.segments;
+    counts->blocks = walk.blocks;
+    counts->batches = walk.batches;
+    counts->records = walk.records;
+    counts->bytes = walk.bytes;
+    counts->last_index = walk.started ? walk.point.index - 1 : 0;
     walk_deinit(&walk);
     state_free(states);
-    return verify.findings > 0;
+    return 0;
+}
+
+int command_verify(const struct command *command, const struct folder_set *set)
+{
+    struct counts counts[FOLDER_SET_MAX] = {0}, sum = {0};
+    struct verify verify = {.command = command};
+    begin(&verify);
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct folder_set_row *row = &set->rows[i];
+        verify.name = row->name;
+        verify.counts = (struct counts){0};
+        if (row->status < 0) {
+            tell(&verify,
+                 &(struct finding){.partition = WALK_NO_PARTITION,
+                                   .text = row->folder.why,
+                                   .next = row->status == XD_FORMAT_UNKNOWN ? next_release
+                                                                            : next_folder});
+        } else if (verify_folder(&verify, &row->folder) < 0) {
+            fprintf(stderr, "crossdock: log verify: %s\n", xd_status_text(-ENOMEM));
+            return 1;
+        }
+        counts[i] = verify.counts;
+        add(&sum, &counts[i]);
+        if (set->several && !command->json)
+            print_counts(row->name, &counts[i]);
+    }
+    end(&verify, set, counts, &sum);
+    return sum.findings > 0;
 }
