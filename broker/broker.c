@@ -2,68 +2,79 @@
  *
  * Life of the process; see broker.h.
  *
- * Signals are blocked and taken between turns and between steps of recovery. They do not go through
- * the env: whatever waits for the disk during recovery drops events that are not its own, and a
- * signal to stop must not be lost there.
+ * The supervisor waits in one poll() for signals, for its bell, and for the listener of metrics,
+ * and looks at all workers each time: what comes next follows from their stages alone.
  */
 #include "broker/broker.h"
 
-#include "broker/io/engine.h"
+#include "broker/folders.h"
+#include "broker/http.h"
+#include "broker/io/bells.h"
+#include "broker/io/probe.h"
 #include "broker/lines.h"
 #include "broker/notify.h"
 #include "broker/setup.h"
-#include "broker/shard/shard.h"
 #include "broker/version.h"
+#include "broker/watch.h"
+#include "broker/worker.h"
 #include "wire/status.h"
 #include "wire/xassert.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sanitizer/asan_interface.h>
-#include <sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define MS_NS UINT64_C(1000000)
-/* Signals are looked for this often under load, and at least this often when idle. */
-#define SIGNALS_LOOK_NS (20 * MS_NS)
-#define TURN_WAIT_NS (100 * MS_NS)
+/* The supervisor looks at everything this often even when nothing happens. */
+#define LOOK_MS 1000
 /* Progress of recovery is told this often. */
 #define PROGRESS_NS (1000 * MS_NS)
 /* Between two lives. */
 #define REOPEN_PAUSE_NS (1000 * MS_NS)
-#define REOPEN_LOOK_NS (20 * 1000000l)
-#define SIGNALS_PER_LOOK 16u
+#define REOPEN_LOOK_MS 20
+/* Descriptors of a shard besides its connections and files. */
+#define DESCRIPTORS_EXTRA 64u
+/* A worker that has given no sign of life for this long gets no watchdog's blessing. */
+#define STUCK_NS (20000 * MS_NS)
 #define LINE_BYTES 1200u
+
+#define NO_MEMORY "raise the memory limit of the service (MemoryMax, ulimit -v)"
+#define NO_THREADS "raise TasksMax of the service, RLIMIT_NPROC or the memory limit"
+#define NO_DESCRIPTORS "raise LimitNOFILE of the service or ulimit -n"
 
 struct broker {
     const struct config *config;          /* as started */
     const struct config_sources *sources; /* for HUP */
     struct lines lines;
     struct notify notify;
-    sigset_t signals;                         /* blocked and ours */
+    int signal_fd;                            /* -1 = none */
     uint64_t watchdog_ns;                     /* interval, 0 = none */
     uint64_t watchdog_due_ns;                 /* next one */
-    uint64_t look_due_ns;                     /* next look for signals */
+    uint64_t progress_due_ns;                 /* next line about recovery */
     bool stop;                                /* asked for */
     uint64_t reopened_ns[BROKER_REOPENS_MAX]; /* newest reopenings, a ring */
     uint32_t reopen_count;                    /* in all */
 
-    struct engine engine; /* of this life, zeroed = not open */
-    struct env *env;      /* the engine's, NULL = not open */
-    struct shard *shard;  /* NULL = not open */
-    void *memory;         /* of the shard, the env's */
-    uint64_t memory_bytes;
-    bool recovered;       /* the shard may have writes on their way */
-    struct setup setup;   /* of `config` */
-    struct setup checked; /* of HUP */
-    struct config reread; /* of HUP */
+    struct bells bells;          /* of the shards, and the supervisor's behind them */
+    struct worker_common common; /* of this life */
+    struct worker *workers;      /* shard_count of them */
+    struct watch *watch;         /* what pages know of them */
+    void *links_memory;          /* NULL with one shard */
+    struct http *http;           /* NULL = no listener for metrics */
+    char http_address[ENV_ADDRESS_BYTES_MAX];
+    bool listening;             /* shard 0 has been told to listen */
+    bool told[LINK_SHARDS_MAX]; /* another one has */
+    bool ready;                 /* all serve */
+    struct setup setup;         /* of `config` */
+    struct setup checked;       /* of HUP */
+    struct config reread;       /* of HUP */
     char why[CONFIG_WHY_BYTES];
-    char json[XD_ADMIN_REPLY_BYTES_MAX];
 };
 
 static uint64_t now_ns(void)
@@ -90,34 +101,67 @@ static void say_value(struct broker *broker, enum lines_level level, const char 
     say(broker, level, event, text);
 }
 
-/* A start that failed: step, status and broker->why. */
-static int say_failed(struct broker *broker, const char *step, int status)
+/* A start that failed: step, status and why. */
+static int say_failed(struct broker *broker, const char *step, int status, const char *why)
 {
     char quoted[LINE_BYTES], text[LINE_BYTES + 128];
     snprintf(text, sizeof text, "step=%.32s error=%s why=%s", step, xd_status_name(status),
-             lines_quote(broker->why, quoted, sizeof quoted));
+             lines_quote(why, quoted, sizeof quoted));
     say(broker, LINES_ERROR, "start_failed", text);
     return status;
-}
-
-static void say_shard_lines(struct broker *broker)
-{
-    struct shard_line line;
-    while (shard_line_next(broker->shard, &line))
-        say(broker, line.warning ? LINES_WARNING : LINES_INFO, line.event, line.text);
-}
-
-static void pet_watchdog(struct broker *broker, uint64_t now)
-{
-    if (broker->watchdog_ns == 0 || now < broker->watchdog_due_ns)
-        return;
-    notify_send(&broker->notify, "WATCHDOG=1");
-    broker->watchdog_due_ns = now + broker->watchdog_ns;
 }
 
 static const char *data_default(void)
 {
     return setup_data_default(getenv("STATE_DIRECTORY"), geteuid() == 0);
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static uint32_t count_of(const struct broker *broker)
+{
+    return broker->setup.shard_count;
+}
+
+static void wish_all(struct broker *broker, enum worker_wish wish)
+{
+    for (uint32_t i = 0; i < count_of(broker); i++)
+        worker_wish(&broker->workers[i], wish);
+}
+
+/* Whether every worker is in this stage or one behind it. */
+static bool all_reached(struct broker *broker, enum worker_stage stage)
+{
+    for (uint32_t i = 0; i < count_of(broker); i++)
+        if (worker_stage(&broker->workers[i]) < stage)
+            return false;
+    return true;
+}
+
+static bool all_serve(struct broker *broker)
+{
+    for (uint32_t i = 0; i < count_of(broker); i++)
+        if (worker_stage(&broker->workers[i]) != WORKER_SERVING)
+            return false;
+    return true;
+}
+
+/* Whether no worker takes turns any more. */
+static bool all_over(struct broker *broker)
+{
+    for (uint32_t i = 0; i < count_of(broker); i++)
+        if (!worker_is_over(&broker->workers[i]))
+            return false;
+    return true;
+}
+
+/* The first worker that failed, or NULL. */
+static struct worker *failed(struct broker *broker)
+{
+    for (uint32_t i = 0; i < count_of(broker); i++)
+        if (worker_stage(&broker->workers[i]) == WORKER_FAILED)
+            return &broker->workers[i];
+    return NULL;
 }
 
 /* ---- signals --------------------------------------------------------------------------------- */
@@ -157,14 +201,6 @@ static void check_again(struct broker *broker)
     say(broker, LINES_INFO, "configuration_checked", text);
 }
 
-/* A dump for a person at the terminal; a stream that cannot be written to is no failure. */
-static void print_status(struct broker *broker)
-{
-    uint32_t bytes = shard_status_json(broker->shard, broker->json, sizeof broker->json);
-    (void)fprintf(broker->lines.out, "%.*s\n", (int)bytes, broker->json);
-    (void)fflush(broker->lines.out);
-}
-
 static void take_signal(struct broker *broker, int number)
 {
     switch (number) {
@@ -179,229 +215,225 @@ static void take_signal(struct broker *broker, int number)
         break;
     default:
         XD_ASSERT(number == SIGUSR1);
-        print_status(broker);
+        if (broker->ready)
+            wish_all(broker, WORKER_WISH_STATUS);
     }
 }
 
-/* While recovery runs only signals to stop are taken: the others need a shard that is ready. */
-static void look_for_signals(struct broker *broker, const sigset_t *wanted)
+static void take_signals(struct broker *broker)
 {
-    const struct timespec at_once = {0};
-    for (uint32_t i = 0; i < SIGNALS_PER_LOOK; i++) {
-        int number = sigtimedwait(wanted, NULL, &at_once);
-        if (number < 0)
-            return; /* EAGAIN: none; EINTR: a debugger */
-        take_signal(broker, number);
-    }
+    struct signalfd_siginfo info;
+    while (read(broker->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        take_signal(broker, (int)info.ssi_signo);
 }
 
-static void block_signals(struct broker *broker)
+/* Blocked before any thread is made, so that all threads have them blocked. */
+static int open_signals(struct broker *broker)
 {
-    sigemptyset(&broker->signals);
-    sigaddset(&broker->signals, SIGTERM);
-    sigaddset(&broker->signals, SIGINT);
-    sigaddset(&broker->signals, SIGHUP);
-    sigaddset(&broker->signals, SIGUSR1);
-    int status = sigprocmask(SIG_BLOCK, &broker->signals, NULL);
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
+    int status = sigprocmask(SIG_BLOCK, &signals, NULL);
     XD_ASSERT(status == 0);
+    broker->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return broker->signal_fd < 0 ? -errno : 0;
 }
 
-/* ---- open ------------------------------------------------------------------------------------ */
+/* ---- one look -------------------------------------------------------------------------------- */
 
-static int bind_cpu(struct broker *broker)
+/* How long it may wait: not beyond the next sign of life for the service manager. */
+static int wait_ms_of(const struct broker *broker, int wait_ms)
 {
-    cpu_set_t cpus;
-    if (broker->setup.cpu < 0)
-        return 0;
-    CPU_ZERO(&cpus);
-    CPU_SET((size_t)broker->setup.cpu, &cpus);
-    if (sched_setaffinity(0, sizeof cpus, &cpus) == 0)
-        return 0;
-    int error = errno;
-    snprintf(broker->why, sizeof broker->why,
-             "process.cpu = %d: %s; the process may not run there, see AllowedCPUs and taskset",
-             broker->setup.cpu, xd_status_text(-error));
-    return -error;
+    uint64_t now = now_ns();
+    if (broker->watchdog_ns == 0)
+        return wait_ms;
+    uint64_t left_ms =
+        broker->watchdog_due_ns > now ? (broker->watchdog_due_ns - now + MS_NS - 1) / MS_NS : 0;
+    return left_ms < (uint64_t)wait_ms ? (int)left_ms : wait_ms;
 }
 
-static int lock_memory(struct broker *broker)
+/* Waits until something happens, and takes signals and requests for metrics. */
+static void look(struct broker *broker, int wait_ms)
 {
-    if (!broker->setup.memory_lock || mlockall(MCL_CURRENT) == 0)
-        return 0;
-    int error = errno;
-    snprintf(broker->why, sizeof broker->why, "process.mlock = yes: %s; raise LimitMEMLOCK",
-             xd_status_text(-error));
-    return -error;
+    struct pollfd fds[3] = {{.fd = broker->signal_fd, .events = POLLIN},
+                            {.fd = bells_fd(&broker->bells, count_of(broker)), .events = POLLIN},
+                            {.fd = http_fd(broker->http), .events = POLLIN}};
+    int timeout_ms = http_timeout_ms(broker->http, wait_ms_of(broker, wait_ms));
+    (void)poll(fds, 3, timeout_ms); /* whatever it says, all is looked at */
+    (void)bells_take(&broker->bells, count_of(broker));
+    take_signals(broker);
+    http_run(broker->http);
 }
 
-static int open_env(struct broker *broker)
+/* A process with a worker that hangs is not kept alive. */
+static void pet_watchdog(struct broker *broker)
 {
-    char quoted[LINE_BYTES], text[LINE_BYTES + 64];
-    static_assert(ENGINE_WHY_BYTES <= CONFIG_WHY_BYTES, "its explanation fits");
-    int status = engine_open(&broker->setup.engine, &broker->engine, broker->why);
-    if (status < 0)
-        return say_failed(broker, "engine", status);
-    broker->env = broker->engine.env;
-    snprintf(text, sizeof text, "name=%s why=%s", broker->env->engine,
-             lines_quote(broker->env->engine_reason, quoted, sizeof quoted));
-    say(broker, LINES_INFO, "engine", text);
-    return 0;
-}
-
-static int open_shard(struct broker *broker)
-{
-    char text[64];
-    uint64_t bytes = shard_bytes_needed(&broker->setup.shard);
-    void *memory = env_mem_alloc(broker->env, bytes);
-    if (memory == NULL) {
-        snprintf(broker->why, sizeof broker->why,
-                 "%" PRIu64 " bytes cannot be had; lower log.tail_bytes, log.index_bytes or "
-                 "net.out_chunk_count, or raise the memory limit",
-                 bytes);
-        return say_failed(broker, "memory", -ENOMEM);
-    }
-    broker->memory = memory;
-    broker->memory_bytes = bytes;
-    env_mem_seal(broker->env);
-    snprintf(text, sizeof text, "bytes=%" PRIu64, bytes);
-    say(broker, LINES_INFO, "memory", text);
-    int status = lock_memory(broker);
-    if (status < 0)
-        return say_failed(broker, "memory", status);
-    static_assert(XD_DETAIL_BYTES_MAX <= CONFIG_WHY_BYTES, "its explanation fits");
-    status =
-        shard_open(broker->env, memory, bytes, &broker->setup.shard, &broker->shard, broker->why);
-    return status < 0 ? say_failed(broker, "open", status) : 0;
+    uint64_t now = now_ns();
+    if (broker->watchdog_ns == 0 || now < broker->watchdog_due_ns)
+        return;
+    broker->watchdog_due_ns = now + broker->watchdog_ns;
+    for (uint32_t i = 0; i < count_of(broker) && broker->workers != NULL; i++)
+        if (worker_silent_ns(&broker->workers[i], now) > STUCK_NS)
+            return;
+    notify_send(&broker->notify, "WATCHDOG=1");
 }
 
 static void say_progress(struct broker *broker)
 {
     char text[96];
-    uint32_t percent = shard_recover_percent(broker->shard);
+    uint64_t now = now_ns();
+    uint32_t percent = 100;
+    if (now < broker->progress_due_ns || all_reached(broker, WORKER_JOINING))
+        return;
+    for (uint32_t i = 0; i < count_of(broker); i++) {
+        uint32_t of_one = worker_percent(&broker->workers[i]);
+        percent = of_one < percent ? of_one : percent;
+    }
+    broker->progress_due_ns = now + PROGRESS_NS;
     snprintf(text, sizeof text, "percent=%u", percent);
     say(broker, LINES_INFO, "recovering", text);
     snprintf(text, sizeof text, "STATUS=recovering %u %%\nEXTEND_TIMEOUT_USEC=30000000", percent);
     notify_send(&broker->notify, text);
 }
 
-static int recover(struct broker *broker)
+/* ---- a life ---------------------------------------------------------------------------------- */
+
+static int begin_life(struct broker *broker)
 {
-    char text[64];
-    sigset_t stops = broker->signals;
-    uint64_t begun = now_ns(), told = begun;
-    int status;
-    sigdelset(&stops, SIGHUP);
-    sigdelset(&stops, SIGUSR1);
-    while ((status = shard_recover_step(broker->shard, broker->why)) > 0) {
-        uint64_t now = now_ns();
-        look_for_signals(broker, &stops);
-        if (broker->stop)
-            return 0;
-        pet_watchdog(broker, now);
-        if (now - told >= PROGRESS_NS) {
-            say_progress(broker);
-            told = now;
-        }
+    uint32_t count = count_of(broker);
+    broker->listening = broker->ready = false;
+    memset(broker->told, 0, sizeof broker->told);
+    broker->progress_due_ns = now_ns() + PROGRESS_NS;
+    broker->common = (struct worker_common){.setup = &broker->setup,
+                                            .bells = &broker->bells,
+                                            .lines = &broker->lines,
+                                            .shard_count = count};
+    if (count > 1) {
+        uint32_t messages = shard_messages_max(&broker->setup.shard);
+        uint64_t bytes = (links_bytes_needed(count, messages) + 63) / 64 * 64;
+        broker->links_memory = aligned_alloc(64, bytes);
+        if (broker->links_memory == NULL)
+            return -ENOMEM;
+        broker->common.links = links_init(broker->links_memory, bytes, count, messages);
     }
-    if (status < 0)
-        return say_failed(broker, "recover", status);
-    broker->recovered = true;
-    say_shard_lines(broker);
-    snprintf(text, sizeof text, "ms=%" PRIu64, (now_ns() - begun) / MS_NS);
-    say(broker, LINES_INFO, "recovered", text);
-    return 0;
-}
-
-static int serve(struct broker *broker)
-{
-    char bound[SETUP_ADDRESSES_MAX][ENV_ADDRESS_BYTES_MAX];
-    char quoted[LINE_BYTES], list[SETUP_ADDRESSES_MAX * ENV_ADDRESS_BYTES_MAX];
-    char text[2 * LINE_BYTES + 64];
-    uint32_t used = 0;
-    int status = shard_listen(broker->shard, bound, broker->why);
-    if (status < 0)
-        return say_failed(broker, "listen", status);
-    setup_pin_addresses(&broker->setup, bound);
-    for (uint32_t i = 0; i < broker->setup.shard.address_count; i++)
-        used +=
-            (uint32_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? "," : "", bound[i]);
-    snprintf(text, sizeof text, "addresses=%s data=%s", list,
-             lines_quote(broker->setup.data, quoted, sizeof quoted));
-    say(broker, LINES_INFO, "ready", text);
-    snprintf(text, sizeof text, "READY=1\nSTATUS=serving %s", list);
-    notify_send(&broker->notify, text);
-    return 0;
-}
-
-/* One life: 0 when it serves, or when it was told to stop before. */
-static int life_open(struct broker *broker)
-{
-    int status = open_env(broker);
-    if (status == 0)
-        status = open_shard(broker);
-    if (status == 0)
-        status = recover(broker);
-    if (status == 0 && !broker->stop)
-        status = serve(broker);
-    return status;
-}
-
-/* A shard that failed while it served has operations on their way and cannot be closed in peace;
- * the env waits for them and takes back files, connections and memory by itself. */
-static void life_close(struct broker *broker)
-{
-    if (broker->shard != NULL && (!broker->recovered || shard_stopped(broker->shard)))
-        shard_close(broker->shard);
-    /* Pools that are not taken down leave their marks of AddressSanitizer on pages that the next
-     * life may be given. Without it this does nothing. */
-    if (broker->memory != NULL)
-        ASAN_UNPOISON_MEMORY_REGION(broker->memory, broker->memory_bytes);
-    broker->memory = NULL;
-    broker->shard = NULL;
-    broker->recovered = false;
-    engine_close(&broker->engine);
-    broker->env = NULL;
-}
-
-/* ---- turns ----------------------------------------------------------------------------------- */
-
-/* 0 when stopped as asked, else the status that ended this life. */
-static int life_turns(struct broker *broker)
-{
-    struct env_event foreign;
-    uint32_t foreign_count;
-    bool stopping = false;
-    while (!shard_stopped(broker->shard)) {
-        uint64_t now = now_ns();
-        if (now >= broker->look_due_ns) {
-            look_for_signals(broker, &broker->signals);
-            broker->look_due_ns = now + SIGNALS_LOOK_NS;
-        }
-        if (broker->stop && !stopping) {
-            notify_send(&broker->notify, "STOPPING=1\nSTATUS=draining");
-            shard_stop(broker->shard);
-            stopping = true;
-        }
-        pet_watchdog(broker, now);
-        int status = shard_turn(broker->shard, now + TURN_WAIT_NS, &foreign, 1, &foreign_count);
-        say_shard_lines(broker);
+    for (uint32_t i = 0; i < count; i++) {
+        int status = worker_start(&broker->workers[i], &broker->common, i);
         if (status < 0)
             return status;
     }
     return 0;
 }
 
+/* All workers have ended their turns: their memory is nobody's any more. */
+static void end_life(struct broker *broker)
+{
+    wish_all(broker, WORKER_WISH_FREE);
+    for (uint32_t i = 0; i < count_of(broker); i++)
+        worker_join(&broker->workers[i]);
+    free(broker->links_memory);
+    broker->links_memory = NULL;
+}
+
+/* Shard 0 takes the ports, the others listen on the same; a socket file is shard 0's alone. */
+static void listen_further(struct broker *broker)
+{
+    char addresses[SETUP_ADDRESSES_MAX][ENV_ADDRESS_BYTES_MAX];
+    if (!broker->listening && all_reached(broker, WORKER_READY)) {
+        worker_listen(&broker->workers[0], broker->setup.addresses);
+        broker->listening = true;
+        return;
+    }
+    if (!broker->listening || worker_stage(&broker->workers[0]) != WORKER_SERVING)
+        return;
+    worker_addresses(&broker->workers[0], addresses);
+    for (uint32_t i = 0; i < SETUP_ADDRESSES_MAX; i++)
+        if (strncmp(addresses[i], "unix:", 5) == 0)
+            addresses[i][0] = '\0';
+    for (uint32_t i = 1; i < count_of(broker); i++)
+        if (worker_stage(&broker->workers[i]) == WORKER_READY && !broker->told[i]) {
+            worker_listen(&broker->workers[i], addresses);
+            broker->told[i] = true;
+        }
+}
+
+static void say_ready(struct broker *broker)
+{
+    char quoted[LINE_BYTES], list[SETUP_ADDRESSES_MAX * ENV_ADDRESS_BYTES_MAX];
+    char text[2 * LINE_BYTES + 64];
+    worker_addresses(&broker->workers[0], broker->setup.addresses);
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < broker->setup.shard.address_count; i++)
+        used += (uint32_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? "," : "",
+                                   broker->setup.addresses[i]);
+    snprintf(text, sizeof text, "addresses=%s metrics=%s data=%s", list, broker->http_address,
+             lines_quote(broker->setup.data, quoted, sizeof quoted));
+    say(broker, LINES_INFO, "ready", text);
+    snprintf(text, sizeof text, "READY=1\nSTATUS=serving %s", list);
+    notify_send(&broker->notify, text);
+    broker->ready = true;
+}
+
+/* A start that fails is told with its step; what fails later is told by may_reopen(). */
+static int report_failure(struct broker *broker, struct worker *worker)
+{
+    char step[WORKER_STEP_BYTES];
+    int status = worker_failure(worker, step, broker->why);
+    return step[0] != '\0' ? say_failed(broker, step, status, broker->why) : status;
+}
+
+/* Before anybody listens there is nothing to answer. While the workers come to listen, which takes
+ * no time, a stop waits: one that serves may have lent frames to one that does not yet. */
+static bool stop_all(struct broker *broker)
+{
+    if (broker->listening && !all_reached(broker, WORKER_SERVING))
+        return false;
+    notify_send(&broker->notify, "STOPPING=1\nSTATUS=draining");
+    wish_all(broker, broker->listening ? WORKER_WISH_STOP : WORKER_WISH_DROP);
+    return true;
+}
+
+static void go_on(struct broker *broker)
+{
+    say_progress(broker);
+    listen_further(broker);
+    if (!broker->ready && all_serve(broker))
+        say_ready(broker);
+}
+
+/* Looks until no worker takes turns any more. `status` is that of their beginning; the first
+ * failure, theirs or a later one, has all dropped. 0 when they ended as asked. */
+static int supervise(struct broker *broker, int status)
+{
+    bool stopping = false, dropped = false;
+    while (!all_over(broker)) {
+        struct worker *worker = failed(broker);
+        if (worker != NULL && status == 0)
+            status = report_failure(broker, worker);
+        if (status < 0 && !dropped)
+            wish_all(broker, WORKER_WISH_DROP);
+        dropped = status < 0;
+        if (status == 0 && !stopping)
+            stopping = broker->stop && stop_all(broker);
+        if (status == 0 && !stopping)
+            go_on(broker);
+        look(broker, LOOK_MS);
+        pet_watchdog(broker);
+    }
+    struct worker *last = failed(broker);
+    return last != NULL && status == 0 ? report_failure(broker, last) : status;
+}
+
+/* ---- lives ----------------------------------------------------------------------------------- */
+
 /* A device that went away for a moment gets time to come back. */
 static void pause_before_reopening(struct broker *broker)
 {
-    sigset_t stops = broker->signals;
-    const struct timespec pause = {.tv_nsec = REOPEN_LOOK_NS};
-    sigdelset(&stops, SIGHUP);
-    sigdelset(&stops, SIGUSR1);
     for (uint64_t until = now_ns() + REOPEN_PAUSE_NS; now_ns() < until && !broker->stop;) {
-        look_for_signals(broker, &stops);
-        pet_watchdog(broker, now_ns());
-        (void)nanosleep(&pause, NULL);
+        look(broker, REOPEN_LOOK_MS);
+        pet_watchdog(broker);
     }
 }
 
@@ -432,14 +464,15 @@ static bool may_reopen(struct broker *broker, int status)
 static enum broker_exit lives(struct broker *broker)
 {
     for (;;) {
-        int status = life_open(broker);
-        bool opened = status == 0;
-        if (opened && !broker->stop)
-            status = life_turns(broker);
-        life_close(broker);
+        int status = begin_life(broker);
+        if (status < 0)
+            (void)say_failed(broker, "threads", status, NO_THREADS);
+        status = supervise(broker, status);
+        bool started = broker->ready;
+        end_life(broker);
         if (status == 0)
             return BROKER_EXIT_STOPPED;
-        if (!opened)
+        if (!started)
             return status == XD_OPTION_INVALID ? BROKER_EXIT_USAGE : BROKER_EXIT_FAILED;
         if (!may_reopen(broker, status))
             return BROKER_EXIT_FAILED;
@@ -450,6 +483,68 @@ static enum broker_exit lives(struct broker *broker)
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
+
+/* The listener for metrics stays over all lives. */
+static int open_http(struct broker *broker)
+{
+    char address[ENV_ADDRESS_BYTES_MAX];
+    setup_metrics_address(&broker->setup, address);
+    snprintf(broker->http_address, sizeof broker->http_address, "none");
+    if (address[0] == '\0')
+        return 0;
+    int status = http_open(address, broker->watch, &broker->http, broker->http_address);
+    if (status < 0)
+        snprintf(broker->why, sizeof broker->why, "metrics.listen: cannot listen on %s: %s; %s",
+                 address, xd_status_text(status),
+                 status == -ENOMEM   ? NO_MEMORY
+                 : status == -EMFILE ? NO_DESCRIPTORS
+                                     : "give another address, or none");
+    return status;
+}
+
+/* Engines raise the limit for themselves, but not for each other. */
+static int raise_descriptors(struct broker *broker)
+{
+    const struct env_uring_options *env = &broker->setup.engine.env;
+    uint64_t each = (uint64_t)env->connections_max + env->files_max + DESCRIPTORS_EXTRA;
+    static_assert(PROBE_WHY_BYTES <= CONFIG_WHY_BYTES, "its explanation fits");
+    return count_of(broker) > 1 ? probe_descriptors(count_of(broker) * each, broker->why) : 0;
+}
+
+static int open_all(struct broker *broker)
+{
+    int status = setup_make(broker->config, data_default(), &broker->setup, broker->why);
+    if (status < 0)
+        return say_failed(broker, "configuration", status, broker->why);
+    status = folders_prepare(broker->setup.data, count_of(broker), broker->why);
+    if (status < 0)
+        return say_failed(broker, "folder", status, broker->why);
+    uint32_t count = count_of(broker);
+    status = raise_descriptors(broker);
+    if (status < 0)
+        return say_failed(broker, "descriptors", status, broker->why);
+    broker->workers = workers_make(count);
+    broker->watch = broker->workers != NULL ? watch_open(broker->workers, count) : NULL;
+    if (broker->watch == NULL)
+        return say_failed(broker, "memory", -ENOMEM, NO_MEMORY);
+    status = bells_open(&broker->bells, count + 1);
+    if (status < 0)
+        return say_failed(broker, "descriptors", status, NO_DESCRIPTORS);
+    status = open_http(broker);
+    if (status < 0)
+        return say_failed(broker, "metrics", status, broker->why);
+    return 0;
+}
+
+static void close_all(struct broker *broker)
+{
+    http_close(broker->http);
+    watch_close(broker->watch);
+    bells_close(&broker->bells);
+    workers_free(broker->workers, count_of(broker));
+    if (broker->signal_fd >= 0)
+        (void)close(broker->signal_fd);
+}
 
 static void begin(struct broker *broker)
 {
@@ -477,19 +572,17 @@ enum broker_exit broker_run(const struct config *config, const struct config_sou
     broker->config = config;
     broker->sources = sources;
     lines_init(&broker->lines, out);
-    block_signals(broker);
+    int status = open_signals(broker);
     begin(broker);
-    int status = setup_make(config, data_default(), &broker->setup, broker->why);
-    if (status == 0) {
-        status = bind_cpu(broker);
-        if (status < 0)
-            (void)say_failed(broker, "cpu", status);
-        else
-            result = lives(broker);
-    } else {
-        (void)say_failed(broker, "configuration", status);
+    if (status < 0)
+        (void)say_failed(broker, "descriptors", status, NO_DESCRIPTORS);
+    else
+        status = open_all(broker);
+    if (status == 0)
+        result = lives(broker);
+    else if (status == XD_OPTION_INVALID)
         result = BROKER_EXIT_USAGE;
-    }
+    close_all(broker);
     lines_finish(&broker->lines);
     snprintf(text, sizeof text, "exit=%d", (int)result);
     say(broker, LINES_INFO, "stopped", text);

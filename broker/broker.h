@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The running broker: env and shard of one process, from start to stop.
+ * The running broker: the supervisor of the threads of its shards, from start to stop.
  *
- * Normal path: open the env (which locks the data folder), give the shard its memory, recover,
- * listen, say "ready", turn until asked to stop, drain, say "stopped". Failure paths: what fails
- * before "ready" is reported with a remedy and ends the process. A storage fence or a broken engine
- * later: env and shard are thrown away and opened again on the same folder and addresses,
- * BROKER_REOPENS_MAX times within BROKER_REOPENS_NS, then the process ends. Signals: TERM and INT
- * stop; HUP checks the configuration; USR1 prints the status as JSON.
+ * Normal path: prepare the data folder, open the listener for metrics, start a worker for each
+ * shard; when all are ready have them listen, say "ready", watch until asked to stop, have them
+ * drain, say "stopped". Failure paths: what fails before "ready" is reported with a remedy and ends
+ * the process. A storage fence or a broken engine of any shard later: all workers drop what they
+ * have and are started again on the same folder and addresses, BROKER_REOPENS_MAX times within
+ * BROKER_REOPENS_NS, then the process ends. Signals: TERM and INT stop; HUP checks the
+ * configuration; USR1 prints the status of each shard as JSON.
  *
- * One thread. Must not look into frames or the log.
+ * Belongs to the thread that calls. Must not look into a shard.
  */
 #ifndef CROSSDOCK_BROKER_BROKER_H
 #define CROSSDOCK_BROKER_BROKER_H

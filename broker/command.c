@@ -20,6 +20,7 @@ enum word {
     WORD_CHECK_CONFIG,
     WORD_PRINT_CONFIG,
     WORD_PRINT_CONFIG_DOC,
+    WORD_PRINT_METRICS_DOC,
     WORD_VERSION,
     WORD_HELP,
     WORD_COUNT
@@ -28,11 +29,17 @@ static const struct {
     const char *name;
     bool value; /* the next word, or what follows '=', belongs to it */
 } words[] = {
-    {"--config", true},        {"--data", true},
-    {"--listen", true},        {"--set", true},
-    {"--insecure", false},     {"--check-config", false},
-    {"--print-config", false}, {"--print-config-doc", false},
-    {"--version", false},      {"--help", false},
+    {"--config", true},
+    {"--data", true},
+    {"--listen", true},
+    {"--set", true},
+    {"--insecure", false},
+    {"--check-config", false},
+    {"--print-config", false},
+    {"--print-config-doc", false},
+    {"--print-metrics-doc", false},
+    {"--version", false},
+    {"--help", false},
 };
 _Static_assert(sizeof words / sizeof words[0] == WORD_COUNT, "one row per word");
 
@@ -51,8 +58,9 @@ const char *command_help(void)
            "\n"
            "  crossdockd [--config FILE] [--data FOLDER] [--listen ADDRESS]... [--insecure]\n"
            "             [--set section.key=value]...\n"
-           "  crossdockd --check-config | --print-config | --print-config-doc | --version | "
-           "--help\n"
+           "  crossdockd --check-config | --print-config | --print-config-doc | "
+           "--print-metrics-doc |\n"
+           "             --version | --help\n"
            "\n"
            "  --config FILE     read FILE instead of " CONFIG_FILE_DEFAULT "\n"
            "  --data FOLDER     data folder; default ./crossdock-data, for root "
@@ -65,6 +73,7 @@ const char *command_help(void)
            "  --check-config    check the configuration and stop\n"
            "  --print-config    print the configuration as a file and stop\n"
            "  --print-config-doc  print the page of the manual about options and stop\n"
+           "  --print-metrics-doc  print the page of the manual about metrics and stop\n"
            "\n"
            "Exit: 0 stopped as asked, 1 failed, 2 wrong usage or configuration.\n"
            "Signals: TERM and INT stop, HUP checks the configuration, USR1 prints the status.\n"
@@ -146,6 +155,8 @@ static int take(struct parse *parse, enum word word, const char *value)
         return take_action(parse, name, COMMAND_PRINT_CONFIG);
     case WORD_PRINT_CONFIG_DOC:
         return take_action(parse, name, COMMAND_PRINT_CONFIG_DOC);
+    case WORD_PRINT_METRICS_DOC:
+        return take_action(parse, name, COMMAND_PRINT_METRICS_DOC);
     case WORD_VERSION:
         return take_action(parse, name, COMMAND_VERSION);
     case WORD_HELP:

@@ -16,7 +16,7 @@ _Static_assert(sizeof level_names / sizeof level_names[0] == LINES_LEVEL_COUNT, 
 
 void lines_init(struct lines *lines, FILE *out)
 {
-    *lines = (struct lines){.out = out};
+    *lines = (struct lines){.lock = PTHREAD_MUTEX_INITIALIZER, .out = out};
 }
 
 /* A stream that cannot be written to is no reason to stop a broker: the result is ignored. */
@@ -61,10 +61,9 @@ static bool window_ended(const struct lines_repeat *repeat, int64_t now_us)
     return now_us >= repeat->since_us + LINES_WINDOW_US || now_us < repeat->since_us;
 }
 
-void lines_write_at(struct lines *lines, int64_t now_us, enum lines_level level, const char *event,
-                    const char *text)
+static void write_line(struct lines *lines, int64_t now_us, enum lines_level level,
+                       const char *event, const char *text)
 {
-    XD_ASSERT(level < LINES_LEVEL_COUNT);
     for (uint32_t i = 0; i < lines->repeat_count; i++)
         if (window_ended(&lines->repeats[i], now_us))
             say_suppressed(lines, now_us, &lines->repeats[i]);
@@ -74,6 +73,15 @@ void lines_write_at(struct lines *lines, int64_t now_us, enum lines_level level,
         return;
     }
     put(lines, now_us, level, event, text);
+}
+
+void lines_write_at(struct lines *lines, int64_t now_us, enum lines_level level, const char *event,
+                    const char *text)
+{
+    XD_ASSERT(level < LINES_LEVEL_COUNT);
+    pthread_mutex_lock(&lines->lock);
+    write_line(lines, now_us, level, event, text);
+    pthread_mutex_unlock(&lines->lock);
 }
 
 static int64_t now(void)
@@ -89,10 +97,20 @@ void lines_write(struct lines *lines, enum lines_level level, const char *event,
     lines_write_at(lines, now(), level, event, text);
 }
 
+void lines_print(struct lines *lines, const char *text, uint32_t bytes)
+{
+    pthread_mutex_lock(&lines->lock);
+    (void)fprintf(lines->out, "%.*s\n", (int)bytes, text);
+    (void)fflush(lines->out);
+    pthread_mutex_unlock(&lines->lock);
+}
+
 void lines_finish(struct lines *lines)
 {
+    pthread_mutex_lock(&lines->lock);
     for (uint32_t i = 0; i < lines->repeat_count; i++)
         say_suppressed(lines, now(), &lines->repeats[i]);
+    pthread_mutex_unlock(&lines->lock);
 }
 
 const char *lines_quote(const char *value, char *ret_text, uint32_t bytes)

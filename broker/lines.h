@@ -4,11 +4,12 @@
  *
  * A line that comes more than LINES_BURST times within LINES_WINDOW_US is held back; how many were
  * is said when the window has ended. Lines about start and stop are few and never held back.
- * Must not be called per record.
+ * Any thread may write. Must not be called per record.
  */
 #ifndef CROSSDOCK_BROKER_LINES_H
 #define CROSSDOCK_BROKER_LINES_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -27,7 +28,8 @@ struct lines_repeat {
 };
 
 struct lines {
-    FILE *out; /* the caller's */
+    pthread_mutex_t lock; /* of all that follows */
+    FILE *out;            /* the caller's */
     struct lines_repeat repeats[LINES_EVENTS_MAX];
     uint32_t repeat_count;
 };
@@ -38,6 +40,8 @@ void lines_write(struct lines *lines, enum lines_level level, const char *event,
 /* The same at a given time, in us since 1970. */
 void lines_write_at(struct lines *lines, int64_t now_us, enum lines_level level, const char *event,
                     const char *text);
+/* A line of another form, `bytes` long without its end; never held back. */
+void lines_print(struct lines *lines, const char *text, uint32_t bytes);
 /* Says what is still held back, whether its window has ended or not. */
 void lines_finish(struct lines *lines);
 

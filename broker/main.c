@@ -6,6 +6,7 @@
 #include "broker/broker.h"
 #include "broker/command.h"
 #include "broker/config_print.h"
+#include "broker/metrics_doc.h"
 #include "broker/setup.h"
 #include "broker/version.h"
 
@@ -50,7 +51,7 @@ static enum broker_exit check(const struct config *config)
         result = wrong(why);
     } else {
         printf("configuration is well: data folder %s, memory %llu bytes\n", setup->data,
-               (unsigned long long)shard_bytes_needed(&setup->shard));
+               (unsigned long long)(setup->shard_count * shard_bytes_needed(&setup->shard)));
         result = printed();
     }
     free(setup);
@@ -98,6 +99,9 @@ int main(int argc, char **argv)
         return (int)print_version();
     case COMMAND_PRINT_CONFIG_DOC:
         config_print_doc(stdout);
+        return (int)printed();
+    case COMMAND_PRINT_METRICS_DOC:
+        metrics_doc_print(stdout);
         return (int)printed();
     case COMMAND_RUN:
     case COMMAND_CHECK_CONFIG:

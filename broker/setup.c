@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DATA_HERE "crossdock-data"
@@ -69,10 +70,42 @@ static int make_addresses(const struct config *config, struct setup *setup, char
     return 0;
 }
 
-void setup_pin_addresses(struct setup *setup, char (*bound)[ENV_ADDRESS_BYTES_MAX])
+/* ---- metrics --------------------------------------------------------------------------------- */
+
+static int make_metrics(const struct config *config, struct setup *setup, char *why)
 {
-    for (uint32_t i = 0; i < setup->shard.address_count; i++)
-        memcpy(setup->addresses[i], bound[i], ENV_ADDRESS_BYTES_MAX);
+    const char *text = config_text(config, OPTION_metrics_listen);
+    struct address address;
+    bool named = strcmp(text, "auto") != 0 && strcmp(text, "none") != 0;
+    if (named && (strlen(text) >= sizeof setup->metrics || address_parse(text, &address) < 0))
+        return refuse(config, OPTION_metrics_listen,
+                      "expected auto, none, 127.0.0.1:7701, [::1]:7701 or unix:/path", why);
+    if (named && !stays_on_host(&address) && config_number(config, OPTION_server_insecure) == 0)
+        return refuse(config, OPTION_metrics_listen,
+                      "plain text beyond this host needs server.insecure = yes (--insecure)", why);
+    snprintf(setup->metrics, sizeof setup->metrics, "%.*s", (int)sizeof setup->metrics - 1, text);
+    return 0;
+}
+
+/* The port above the first TCP address of clients; a free one where that is free too. */
+void setup_metrics_address(const struct setup *setup, char *ret_address)
+{
+    ret_address[0] = '\0';
+    if (strcmp(setup->metrics, "none") == 0)
+        return;
+    if (strcmp(setup->metrics, "auto") != 0) {
+        snprintf(ret_address, ENV_ADDRESS_BYTES_MAX, "%s", setup->metrics);
+        return;
+    }
+    for (uint32_t i = 0; i < setup->shard.address_count; i++) {
+        const char *port = strrchr(setup->addresses[i], ':');
+        if (strncmp(setup->addresses[i], "unix:", 5) == 0)
+            continue;
+        unsigned long number = strtoul(port + 1, NULL, 10);
+        snprintf(ret_address, ENV_ADDRESS_BYTES_MAX, "127.0.0.1:%lu",
+                 number == 0 || number == 65535 ? 0 : number + 1);
+        return;
+    }
 }
 
 /* ---- topics ---------------------------------------------------------------------------------- */
@@ -227,19 +260,40 @@ int setup_make(const struct config *config, const char *data_default, struct set
         status = make_addresses(config, setup, why);
     if (status == 0)
         status = make_topics(config, setup, why);
+    if (status == 0)
+        status = make_metrics(config, setup, why);
     if (status < 0)
         return status;
     make_log(config, &setup->shard.log);
     make_net(config, setup);
     make_shard(config, &setup->shard);
     snprintf(setup->data, sizeof setup->data, "%s", data[0] != '\0' ? data : data_default);
-    setup->engine.env.folder = setup->data;
     setup->engine.env.files_max = files_needed(&setup->shard.log);
     config_json(config, setup->config_json, sizeof setup->config_json);
     setup->shard.config_json = setup->config_json;
     setup->engine.choice = (enum engine_choice)config_number(config, OPTION_process_engine);
     setup->engine.file_threads = number32(config, OPTION_process_file_threads);
     setup->cpu = (int32_t)config_number(config, OPTION_process_cpu);
+    setup->shard_count = number32(config, OPTION_process_shards);
+    setup->shard.log.shard_count = setup->shard_count;
     setup->memory_lock = config_number(config, OPTION_process_mlock) != 0;
     return 0;
+}
+
+void setup_shard(const struct setup *setup, uint32_t shard, struct links *links,
+                 struct shard_options *ret_options)
+{
+    XD_ASSERT(shard < setup->shard_count && (links != NULL || setup->shard_count == 1));
+    *ret_options = setup->shard;
+    ret_options->log.shard = shard;
+    ret_options->links = links;
+}
+
+void setup_folder(const struct setup *setup, uint32_t shard, char *ret_folder)
+{
+    XD_ASSERT(shard < setup->shard_count);
+    if (setup->shard_count == 1)
+        snprintf(ret_folder, SETUP_FOLDER_BYTES_MAX, "%s", setup->data);
+    else
+        snprintf(ret_folder, SETUP_FOLDER_BYTES_MAX, "%s/shard-%02u", setup->data, shard);
 }

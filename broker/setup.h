@@ -20,15 +20,17 @@
 
 struct setup {
     struct shard_options shard;   /* borrows from the fields below */
-    struct engine_options engine; /* signals are not in it */
+    struct engine_options engine; /* folder and bell are not in it: each shard has its own */
+    uint32_t shard_count;         /* process.shards */
     char data[CONFIG_TEXT_BYTES_MAX];
     char addresses[SETUP_ADDRESSES_MAX][ENV_ADDRESS_BYTES_MAX];
     const char *address_list[SETUP_ADDRESSES_MAX];
     char topic_names[SETUP_TOPICS_MAX][XD_NAME_BYTES_MAX + 1];
     struct shard_topic topics[SETUP_TOPICS_MAX];
     char config_json[CONFIG_JSON_BYTES_MAX];
-    int32_t cpu;      /* to bind to, -1 = none */
-    bool memory_lock; /* process.mlock */
+    int32_t cpu;                         /* to bind to, -1 = none */
+    bool memory_lock;                    /* process.mlock */
+    char metrics[ENV_ADDRESS_BYTES_MAX]; /* metrics.listen */
 };
 
 /* Data folder when server.data is empty: `state_directory`, which the service manager gives, else
@@ -37,8 +39,14 @@ const char *setup_data_default(const char *state_directory, bool root);
 /* 0 or XD_OPTION_INVALID with `why` (CONFIG_WHY_BYTES). `data_default` is copied. */
 int setup_make(const struct config *config, const char *data_default, struct setup *ret_setup,
                char *why);
-/* The addresses that were bound take the place of those asked for, so that a second opening in the
- * same process keeps the ports. */
-void setup_pin_addresses(struct setup *setup, char (*bound)[ENV_ADDRESS_BYTES_MAX]);
+/* Options of one shard. `links` as in shard_options. */
+void setup_shard(const struct setup *setup, uint32_t shard, struct links *links,
+                 struct shard_options *ret_options);
+/* Where a shard's files lie: in the data folder, or with several shards in a folder of it. Text of
+ * SETUP_FOLDER_BYTES_MAX. */
+#define SETUP_FOLDER_BYTES_MAX (CONFIG_TEXT_BYTES_MAX + 32u)
+void setup_folder(const struct setup *setup, uint32_t shard, char *ret_folder);
+/* Where to listen for whoever watches, "" = nowhere. Text of ENV_ADDRESS_BYTES_MAX. */
+void setup_metrics_address(const struct setup *setup, char *ret_address);
 
 #endif

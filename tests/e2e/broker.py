@@ -19,7 +19,8 @@ CLI = os.environ['CROSSDOCK']
 READY_SECONDS = 60
 RUN_SECONDS = 120
 SETTINGS = ['log.segment_bytes=4MiB', 'log.retention_bytes=64MiB', 'log.tail_bytes=16MiB',
-            'log.checkpoint_every_bytes=1MiB', 'log.disk_low_bytes=1MiB']
+            'log.checkpoint_every_bytes=1MiB', 'log.disk_low_bytes=1MiB',
+            'metrics.listen=127.0.0.1:0']
 
 
 def run(*words, stdin=None, env=None, cwd=None):

@@ -196,6 +196,34 @@ Test(broker, tells_the_service_manager)
     child_remove(&child);
 }
 
+/* The service manager is told of life as often as it wants, however little there is to do. */
+Test(broker, gives_signs_of_life_in_time)
+{
+    struct child child;
+    char text[512];
+    uint32_t signs = 0;
+    child_init(&child);
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(child.notify, sizeof child.notify, "%s/notify", child.folder);
+    snprintf(at.sun_path, sizeof at.sun_path, "%s", child.notify);
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    setenv("WATCHDOG_USEC", "200000", 1);
+    child_start(&child);
+    child_port(&child);
+    sleep_ms(2000);
+    kill(child.pid, SIGTERM);
+    cr_assert_eq(child_end(&child), BROKER_EXIT_STOPPED);
+    memset(text, 0, sizeof text);
+    while (recv(fd, text, sizeof text - 1, MSG_DONTWAIT) > 0) {
+        signs += strcmp(text, "WATCHDOG=1") == 0;
+        memset(text, 0, sizeof text);
+    }
+    cr_assert_geq(signs, 7, "%u signs in 2 s", signs);
+    close(fd);
+    child_remove(&child);
+}
+
 /* Storage that fails and comes back: nothing is acknowledged in between, the broker opens its
  * folder again under the same port, and what is asked for then becomes durable. */
 Test(broker, opens_again_after_storage_has_failed)

@@ -61,6 +61,7 @@ Test(command, takes_one_action)
     } actions[] = {{"--check-config", COMMAND_CHECK_CONFIG},
                    {"--print-config", COMMAND_PRINT_CONFIG},
                    {"--print-config-doc", COMMAND_PRINT_CONFIG_DOC},
+                   {"--print-metrics-doc", COMMAND_PRINT_METRICS_DOC},
                    {"--version", COMMAND_VERSION},
                    {"--help", COMMAND_HELP}};
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {

@@ -136,3 +136,53 @@ Test(lines, cuts_a_value_that_does_not_fit)
         cr_assert_eq(out[bytes], 'z');
     }
 }
+
+#define WRITERS 4u
+#define LINES_EACH 2000u
+
+static void *write_many(void *argument)
+{
+    unsigned writer = *(const unsigned *)argument;
+    for (unsigned i = 0; i < LINES_EACH; i++) {
+        char json[64];
+        lines_write(&lines, LINES_INFO, "flood", "from=many");
+        int bytes = snprintf(json, sizeof json, "{\"writer\":%u,\"line\":%u}", writer, i);
+        lines_print(&lines, json, (uint32_t)bytes);
+    }
+    return NULL;
+}
+
+/* Lines of several threads stay whole, none is lost, and floods are counted over all of them. */
+Test(lines, of_several_threads_stay_whole)
+{
+    pthread_t threads[WRITERS];
+    unsigned numbers[WRITERS], next[WRITERS] = {0}, floods = 0, held = 0, writer, number;
+    char *memory = NULL, *state = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&memory, &bytes);
+    lines_init(&lines, out);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        numbers[i] = i;
+        cr_assert_eq(pthread_create(&threads[i], NULL, write_many, &numbers[i]), 0);
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    lines_finish(&lines);
+    fclose(out);
+    for (char *at = strtok_r(memory, "\n", &state); at; at = strtok_r(NULL, "\n", &state)) {
+        const char *suppressed = strstr(at, "lines_suppressed of=flood count=");
+        if (sscanf(at, "{\"writer\":%u,\"line\":%u}", &writer, &number) == 2) {
+            cr_assert_lt(writer, WRITERS);
+            cr_assert_eq(number, next[writer]++, "%s", at);
+        } else if (suppressed != NULL) {
+            held += (unsigned)strtoul(strrchr(suppressed, '=') + 1, NULL, 10);
+        } else {
+            cr_assert_not_null(strstr(at, " info flood from=many"), "%s", at);
+            floods++;
+        }
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        cr_assert_eq(next[i], LINES_EACH);
+    cr_assert_eq(floods + held, WRITERS * LINES_EACH);
+    free(memory);
+}

@@ -32,11 +32,13 @@ Test(main, prints_what_was_asked_for)
 {
     static const struct {
         const char *words, *begins;
-    } rows[] = {{"--version", "crossdockd "},
-                {"--help", "crossdockd: the Crossdock broker\n"},
-                {"--print-config-doc", "# Configuration\n"},
-                {"--config /dev/null --print-config", "# SPDX-License-Identifier"},
-                {"--config /dev/null --check-config", "configuration is well: "}};
+    } rows[] = {
+        {"--version", "crossdockd "},
+        {"--help", "crossdockd: the Crossdock broker\n"},
+        {"--print-config-doc", "# Configuration\n"},
+        {"--print-metrics-doc", "<!-- SPDX-License-Identifier: Apache-2.0 -->\n# Metrics\n"},
+        {"--config /dev/null --print-config", "# SPDX-License-Identifier"},
+        {"--config /dev/null --check-config", "configuration is well: "}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cr_assert_eq(run(rows[i].words, OUTPUT), 0, "%s", rows[i].words);
         cr_assert_eq(strncmp(text, rows[i].begins, strlen(rows[i].begins)), 0, "%s: %s",

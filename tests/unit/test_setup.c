@@ -35,7 +35,8 @@ Test(setup, makes_a_setup_of_the_defaults)
     cr_assert_eq(setup.shard.address_count, 1);
     cr_assert_str_eq(setup.shard.addresses[0], "127.0.0.1:7700");
     cr_assert_str_eq(setup.data, "crossdock-data");
-    cr_assert_eq(setup.engine.env.folder, setup.data);
+    cr_assert_null(setup.engine.env.folder, "each shard has its own");
+    cr_assert_eq(setup.shard_count, 1);
     cr_assert_eq(setup.shard.topic_count, 6);
     cr_assert_str_eq(setup.shard.topics[0].name, "stock");
     cr_assert_eq(setup.shard.topics[0].width, 8);
@@ -232,14 +233,82 @@ Test(setup, finds_the_default_folder)
     cr_assert_str_eq(setup_data_default(NULL, false), "crossdock-data");
 }
 
-/* Bound addresses replace those asked for, in the list that the shard borrows. */
-Test(setup, pins_the_addresses_that_were_bound)
+/* One shard has the data folder, several have folders of their own in it; each knows its number and
+ * how many there are. */
+Test(setup, gives_each_shard_its_folder_and_number)
 {
-    char bound[SETUP_ADDRESSES_MAX][ENV_ADDRESS_BYTES_MAX] = {"127.0.0.1:4711", "[::1]:4712"};
+    char folder[SETUP_FOLDER_BYTES_MAX];
+    struct shard_options options;
     config_defaults(&config);
-    set("server.listen", "127.0.0.1:0,[::1]:0");
     cr_assert_eq(make(), 0, "%s", why);
-    setup_pin_addresses(&setup, bound);
-    cr_assert_str_eq(setup.shard.addresses[0], "127.0.0.1:4711");
-    cr_assert_str_eq(setup.shard.addresses[1], "[::1]:4712");
+    setup_folder(&setup, 0, folder);
+    cr_assert_str_eq(folder, "crossdock-data");
+    setup_shard(&setup, 0, NULL, &options);
+    cr_assert_eq(options.log.shard, 0);
+    cr_assert_eq(options.log.shard_count, 1);
+    cr_assert_null(options.links);
+
+    static uint8_t memory;
+    struct links *links = (struct links *)&memory; /* only its place counts */
+    set("process.shards", "12");
+    cr_assert_eq(make(), 0, "%s", why);
+    setup_folder(&setup, 0, folder);
+    cr_assert_str_eq(folder, "crossdock-data/shard-00");
+    setup_folder(&setup, 11, folder);
+    cr_assert_str_eq(folder, "crossdock-data/shard-11");
+    setup_shard(&setup, 11, links, &options);
+    cr_assert_eq(options.log.shard, 11);
+    cr_assert_eq(options.log.shard_count, 12);
+    cr_assert_eq(options.links, links);
+    cr_assert_eq(options.addresses, setup.shard.addresses);
+}
+
+/* Where whoever watches finds the pages. */
+Test(setup, finds_the_address_for_metrics)
+{
+    static const struct {
+        const char *listen, *metrics, *address;
+    } rows[] = {
+        {"127.0.0.1:7700", "auto", "127.0.0.1:7701"},
+        {"127.0.0.1:0", "auto", "127.0.0.1:0"},
+        {"127.0.0.1:65535", "auto", "127.0.0.1:0"},
+        {"[::1]:80", "auto", "127.0.0.1:81"},
+        {"unix:/tmp/x,127.0.0.1:99", "auto", "127.0.0.1:100"},
+        {"unix:/tmp/x", "auto", ""},
+        {"127.0.0.1:7700", "none", ""},
+        {"127.0.0.1:7700", "[::1]:9", "[::1]:9"},
+        {"127.0.0.1:7700", "unix:/tmp/m", "unix:/tmp/m"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char address[ENV_ADDRESS_BYTES_MAX];
+        config_defaults(&config);
+        set("server.listen", rows[i].listen);
+        set("metrics.listen", rows[i].metrics);
+        cr_assert_eq(make(), 0, "%s", why);
+        setup_metrics_address(&setup, address);
+        cr_assert_str_eq(address, rows[i].address, "row %zu: %s", i, address);
+    }
+}
+
+/* Numbers beyond this host need the same leave as the broker itself. */
+Test(setup, refuses_addresses_for_metrics_that_it_must_not_have)
+{
+    static const struct {
+        const char *metrics, *says;
+    } rows[] = {
+        {"0.0.0.0:7701", "--insecure"},
+        {"7701", "expected auto, none, "},
+        {"nome", "expected auto, none, "},
+        {"", "expected auto, none, "},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        config_defaults(&config);
+        set("metrics.listen", rows[i].metrics);
+        cr_assert_eq(make(), XD_OPTION_INVALID, "%s", rows[i].metrics);
+        cr_assert_not_null(strstr(why, rows[i].says), "%s", why);
+        cr_assert_not_null(strstr(why, "metrics.listen"), "%s", why);
+    }
+    set("metrics.listen", "0.0.0.0:7701");
+    set("server.insecure", "yes");
+    cr_assert_eq(make(), 0, "%s", why);
 }
