@@ -56,10 +56,8 @@ static enum MHD_Result answer_checks(struct http *http, struct MHD_Connection *c
 {
     char text[PAGES_TEXT_BYTES];
     bool well;
-    bool verbose =
-        MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "verbose") != NULL ||
-        MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "verbose", 7, NULL,
-                                      NULL) == MHD_YES;
+    bool verbose = MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "verbose", 7,
+                                                 NULL, NULL) == MHD_YES;
     const struct pages_shard *shards;
     uint32_t count = watch_shards(http->watch, &shards);
     if (ready)
