@@ -26,6 +26,8 @@
 #define MS_NS UINT64_C(1000000)
 /* An idle shard turns this often, so that the supervisor sees it alive. */
 #define TURN_WAIT_NS (1000 * MS_NS)
+/* An address in use is waited for this long. */
+#define ADDRESS_WAIT_NS (3000 * MS_NS)
 #define LINE_BYTES 1200u
 
 /* What only the thread sees. */
@@ -267,17 +269,34 @@ static int join(struct life *life)
     return status;
 }
 
-/* Shards listen on the same ports; shard 0, which is the first, sees that nobody else does. */
+/* The first address that cannot be had now. 0 or its status, with a text. */
 static int probe_addresses(struct life *life)
 {
+    for (uint32_t i = 0; i < life->options.address_count; i++) {
+        int status = listen_probe(life->addresses[i]);
+        if (status == 0)
+            continue;
+        snprintf(life->why, sizeof life->why, "cannot listen on %s: %s", life->addresses[i],
+                 xd_status_text(status));
+        return status;
+    }
+    return 0;
+}
+
+/* Shards listen on the same ports; shard 0, which is the first, sees that nobody else does. A
+ * process that was killed may hold its ports for a moment longer than its life: the kernel takes
+ * the ring's requests back behind its end. */
+static int await_addresses(struct life *life)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000000l};
+    uint64_t until = now_ns() + ADDRESS_WAIT_NS;
     int status = 0;
-    if (life->common->shard_count == 1 || life->worker->shard != 0)
+    if (life->worker->shard != 0)
         return 0;
-    for (uint32_t i = 0; i < life->options.address_count && status == 0; i++) {
-        status = listen_probe(life->addresses[i]);
-        if (status < 0)
-            snprintf(life->why, sizeof life->why, "cannot listen on %s: %s", life->addresses[i],
-                     xd_status_text(status));
+    while ((status = probe_addresses(life)) == -EADDRINUSE && now_ns() < until &&
+           !wished(life, WORKER_WISH_DROP)) {
+        alive(life);
+        (void)nanosleep(&pause, NULL);
     }
     return status;
 }
@@ -291,7 +310,7 @@ static int listen_on(struct life *life)
     pthread_mutex_lock(&worker->lock);
     memcpy(life->addresses, worker->addresses, sizeof life->addresses);
     pthread_mutex_unlock(&worker->lock);
-    int status = probe_addresses(life);
+    int status = await_addresses(life);
     if (status == 0)
         status = shard_listen(life->shard, bound, life->why);
     if (status < 0)

@@ -6,9 +6,11 @@ free port, keeps that port over restarts, and is only ever ended by its own proc
 """
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -33,12 +35,25 @@ def run(*words, stdin=None, env=None, cwd=None):
                           capture_output=True, timeout=RUN_SECONDS, check=False)
 
 
+def free_port():
+    """A port that nobody has and that the kernel gives to no outgoing connection, so that a broker
+    which starts again finds it free."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        return port
+
+
 class Broker:
     def __init__(self, settings=()):
         self.folder = tempfile.mkdtemp(prefix='crossdock-e2e-')
         self.data = os.path.join(self.folder, 'data')
         self.log = os.path.join(self.folder, 'log')
-        self.address = '127.0.0.1:0'
+        self.address = f'127.0.0.1:{free_port()}'
         self.settings = [*SETTINGS, *settings]
         self.process = None
 

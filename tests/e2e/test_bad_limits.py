@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -60,6 +61,17 @@ class AtStart(bad.BadCase):
                     self.assertIn('LimitMEMLOCK', broker.read_log())
                     continue
                 self.assertEqual(broker.run('topic', 'list').returncode, 0)
+
+    def test_an_address_that_is_free_in_a_moment_is_waited_for(self):
+        """A broker that was killed may hold its ports a little longer than it lives."""
+        broker = Broker()
+        self.addCleanup(broker.close)
+        holder = socket.create_server(('127.0.0.1', int(broker.address.rpartition(':')[2])))
+        timer = threading.Timer(1, holder.close)
+        timer.start()
+        self.addCleanup(timer.join)
+        broker.start()
+        self.assertEqual(broker.run('topic', 'list').returncode, 0)
 
     @NEEDS_PLAIN
     def test_locked_memory_that_was_asked_for_but_is_not_allowed_is_named(self):
