@@ -20,12 +20,14 @@
 int blocking_wait(struct env *env, struct env_event *ret_event)
 {
     XD_ASSERT(ret_event != NULL);
-    for (uint32_t i = 0; i < EMPTY_WAITS_MAX; i++) {
+    for (uint32_t empty = 0; empty < EMPTY_WAITS_MAX;) {
         int count = env_wait(env, ret_event, 1, UINT64_MAX);
         if (count < 0)
             return count;
-        if (count > 0)
-            return 0;
+        if (count == 0)
+            empty++;
+        else if (env_token_owner(ret_event->token) != ENV_OWNER_BELL)
+            return 0; /* whoever rang a bell is heard between two steps */
     }
     return -EIO;
 }

@@ -351,7 +351,8 @@ static int events_wait(struct log *log)
     int n = env_wait(log->env, events, 16, UINT64_MAX);
 
     for (int i = 0; i < n; i++)
-        log_done(log, &events[i]);
+        if (env_token_owner(events[i].token) != ENV_OWNER_BELL)
+            log_done(log, &events[i]);
     return n < 0 ? n : 0;
 }
 
