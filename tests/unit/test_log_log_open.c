@@ -271,15 +271,45 @@ Test(log_log_open, can_be_thrown_away_at_any_time)
     run_end(&run);
 }
 
-/* An engine that breaks at its n-th wait of a start. */
-static uint64_t breaks_at;
+/* The wait of a start at which something happens. */
+static uint64_t bent_at;
 
-static struct env *start_bent(struct run *run)
+static struct env *start_breaking(struct run *run)
 {
     struct env *env = env_bend(env_sim_process(run->sim, NULL));
 
-    bent.wait_breaks = breaks_at;
+    bent.wait_breaks = bent_at;
     return env;
+}
+
+static struct env *start_rung(struct run *run)
+{
+    struct env *env = env_bend(env_sim_process(run->sim, NULL));
+
+    bent.stray_at = bent_at;
+    bent.stray_token = env_token(ENV_OWNER_BELL, ENV_OP_BELL, 0);
+    return env;
+}
+
+/* A new folder, or that of a killed log of which a segment must be made. */
+static void make_start(struct run *run, bool killed)
+{
+    run_begin(run, 5);
+    run->options.sync = LOG_SYNC_AUTO;
+    run->options.segments_ready_min = 2;
+    if (!killed)
+        return;
+    cr_assert_eq(run_open(run), 0, "%s", run->why);
+    run_fill(run, 300000, 50000);
+    run_crash(run, SIM_CRASH_KEEP_NONE);
+    cr_assert_eq(env_file_unlink(run->engine->start(run), "wal.02"), 0);
+    run_crash(run, SIM_CRASH_KEEP_ALL);
+}
+
+/* Each wait up to the self-test, which has hundreds of the same kind. */
+static uint64_t next_wait(uint64_t nth)
+{
+    return nth + (nth < 40 ? 1 : 41);
 }
 
 /* The engine breaks at any wait of a start, of a new folder and of a killed log: the start ends
@@ -292,26 +322,16 @@ Test(log_log_open, ends_with_an_engine_that_breaks_at_any_wait)
         struct run run;
         bool broke = true;
 
-        /* Each wait up to the self-test, which has hundreds of the same kind. */
-        for (breaks_at = 1; broke; breaks_at += breaks_at < 40 ? 1 : 41) {
-            run_begin(&run, 5);
-            run.options.sync = LOG_SYNC_AUTO;
-            run.options.segments_ready_min = 2;
-            if (killed) {
-                cr_assert_eq(run_open(&run), 0, "%s", run.why);
-                run_fill(&run, 300000, 50000);
-                run_crash(&run, SIM_CRASH_KEEP_NONE);
-                cr_assert_eq(env_file_unlink(run.engine->start(&run), "wal.02"), 0);
-                run_crash(&run, SIM_CRASH_KEEP_ALL); /* so that a segment must be made */
-            }
+        for (bent_at = 1; broke; bent_at = next_wait(bent_at)) {
+            make_start(&run, killed > 0);
             engine = run_engine_sim;
-            engine.start = start_bent;
+            engine.start = start_breaking;
             run.engine = &engine;
             int status = run_open(&run);
             broke = bent_broke();
-            cr_assert_eq(status, broke ? -EBADF : 0, "wait %lu: %s", (unsigned long)breaks_at,
+            cr_assert_eq(status, broke ? -EBADF : 0, "wait %lu: %s", (unsigned long)bent_at,
                          run.why);
-            cr_assert(!broke || strlen(run.why) > 20, "wait %lu", (unsigned long)breaks_at);
+            cr_assert(!broke || strlen(run.why) > 20, "wait %lu", (unsigned long)bent_at);
             run_crash(&run, SIM_CRASH_ANY);
             run.engine = &run_engine_sim;
             cr_assert_eq(run_open(&run), 0, "%s", run.why);
@@ -320,7 +340,33 @@ Test(log_log_open, ends_with_an_engine_that_breaks_at_any_wait)
             run_close(&run);
             run_end(&run);
         }
-        cr_assert_gt(breaks_at, 20, "%lu waits", (unsigned long)breaks_at);
+        cr_assert_gt(bent_at, 20, "%lu waits", (unsigned long)bent_at);
+    }
+}
+
+/* A bell that another thread rings at any wait of a start is no event of the log's. */
+Test(log_log_open, passes_over_a_bell_at_any_wait)
+{
+    static struct run_engine engine;
+
+    for (uint32_t killed = 0; killed < 2; killed++) {
+        struct run run;
+        bool came = true;
+
+        for (bent_at = 1; came; bent_at = next_wait(bent_at)) {
+            make_start(&run, killed > 0);
+            engine = run_engine_sim;
+            engine.start = start_rung;
+            run.engine = &engine;
+            cr_assert_eq(run_open(&run), 0, "wait %lu: %s", (unsigned long)bent_at, run.why);
+            came = bent.stray_token == 0;
+            bent.stray_token = 0;
+            run_fill(&run, 300000, 50000);
+            run_check(&run);
+            run_close(&run);
+            run_end(&run);
+        }
+        cr_assert_gt(bent_at, 20, "%lu waits", (unsigned long)bent_at);
     }
 }
 
