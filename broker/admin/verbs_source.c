@@ -94,6 +94,24 @@ int verb_source_list(struct call *call)
 
 /* ---- show ------------------------------------------------------------------------------------ */
 
+/* The source feeds other facilities than the one that was named. */
+static int not_fed(struct call *call, struct xd_text source, struct xd_text facility)
+{
+    const struct sessions *sessions = call->view->sessions;
+    struct suggest suggest;
+    suggest_init(&suggest, facility);
+    for (uint32_t i = 0; i < sessions->channel_count; i++) {
+        const struct channel *channel = &sessions->channels[i];
+        if (durable(channel) && same(source, source_of(channel)))
+            suggest_offer(&suggest, facility_name(call->view->catalog, channel->facility));
+    }
+    snprintf(call->detail, XD_DETAIL_BYTES_MAX,
+             "facility: no such channel of source '%s' feeds '%s'", quote(source).text,
+             quote(facility).text);
+    suggest_append(&suggest, call->detail);
+    return XD_NOT_FOUND;
+}
+
 static int not_found(struct call *call, struct xd_text source, struct xd_text name, bool known)
 {
     const struct sessions *sessions = call->view->sessions;
@@ -117,32 +135,40 @@ static int not_found(struct call *call, struct xd_text source, struct xd_text na
     return XD_NOT_FOUND;
 }
 
-/* The channel that "source" and "channel" mean. 0, XD_NOT_FOUND, or XD_FIELD_INVALID when several
- * could be meant. */
+/* The channel that "source", "channel" and "facility" mean. 0, XD_NOT_FOUND, or XD_FIELD_INVALID
+ * when several could be meant. */
 static int find_channel(struct call *call, const struct channel **ret_channel)
 {
     const struct sessions *sessions = call->view->sessions;
     struct xd_text source = arguments_text(call->arguments, "source", "");
     struct xd_text name = arguments_text(call->arguments, "channel", "");
+    struct xd_text facility = arguments_text(call->arguments, "facility", "");
     bool any = !arguments_given(call->arguments, "channel");
+    bool anywhere = !arguments_given(call->arguments, "facility");
     const struct channel *found = NULL;
-    uint32_t of_source = 0, count = 0;
+    uint32_t of_source = 0, of_name = 0, count = 0;
     for (uint32_t i = 0; i < sessions->channel_count; i++) {
         const struct channel *channel = &sessions->channels[i];
         if (!durable(channel) || !same(source, source_of(channel)))
             continue;
         of_source++;
-        if (any || same(name, name_of(channel))) {
+        if (!any && !same(name, name_of(channel)))
+            continue;
+        of_name++;
+        if (anywhere || same(facility, facility_name(call->view->catalog, channel->facility))) {
             found = channel;
             count++;
         }
     }
-    if (count == 0)
+    if (of_name == 0)
         return not_found(call, source, name, of_source > 0);
+    if (count == 0)
+        return not_fed(call, source, facility);
     if (count > 1) {
         snprintf(call->detail, XD_DETAIL_BYTES_MAX,
-                 "channel: source '%s' has %u channels; name one, 'source list' shows them",
-                 quote(source).text, count);
+                 "%s: source '%s' has %u channels%s; name one, 'source list' shows them",
+                 any ? "channel" : "facility", quote(source).text, count,
+                 any ? "" : " of that name");
         return XD_FIELD_INVALID;
     }
     *ret_channel = found;

@@ -56,11 +56,12 @@ uint32_t session_index(const struct sessions *sessions, const struct channel *ch
 }
 
 struct channel *session_channel_find(struct sessions *sessions, struct xd_text source,
-                                     struct xd_text name)
+                                     struct xd_text name, uint32_t facility)
 {
     for (uint32_t i = 0; i < sessions->channel_count; i++) {
         struct channel *channel = &sessions->channels[i];
-        if (channel->source_bytes == source.bytes && channel->name_bytes == name.bytes &&
+        if (channel->facility == facility && channel->source_bytes == source.bytes &&
+            channel->name_bytes == name.bytes &&
             memcmp(channel->source, source.data, source.bytes) == 0 &&
             memcmp(channel->name, name.data, name.bytes) == 0)
             return channel;
@@ -114,15 +115,9 @@ static void entry_of(const struct channel *channel, struct control_session *ret_
 }
 
 /* An open of a channel that is registered. */
-static int plan_known(const struct channel *channel, const struct xd_open *open, uint32_t facility,
+static int plan_known(const struct channel *channel, const struct xd_open *open,
                       struct control_session *ret_entry, char *detail)
 {
-    if (channel->facility != facility) {
-        snprintf(detail, XD_DETAIL_BYTES_MAX,
-                 "facility: the channel feeds facility number %u; open another channel",
-                 channel->facility);
-        return XD_CHANNEL_ELSEWHERE;
-    }
     if (open->producer_epoch != 0) { /* attach again */
         if (open->producer_epoch == channel->producer_epoch &&
             (open->channel_epoch == 0 || open->channel_epoch == channel->channel_epoch))
@@ -167,9 +162,9 @@ int session_plan_open(struct sessions *sessions, const struct xd_open_request *r
                  "source, channel: 1 to 64 characters of [A-Za-z0-9._-]");
         return XD_NAME_INVALID;
     }
-    const struct channel *channel = session_channel_find(sessions, request->source, name);
+    const struct channel *channel = session_channel_find(sessions, request->source, name, facility);
     if (channel != NULL)
-        return plan_known(channel, &request->fixed, facility, ret_entry, detail);
+        return plan_known(channel, &request->fixed, ret_entry, detail);
 
     const struct xd_open *open = &request->fixed;
     struct channel fresh = {.channel_epoch = 1};

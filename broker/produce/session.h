@@ -124,8 +124,9 @@ static inline uint64_t session_shard(uint64_t number)
 {
     return number >> SESSION_NUMBER_BITS;
 }
+/* The channel of that source, name and facility, which together are its identity; NULL = none. */
 struct channel *session_channel_find(struct sessions *sessions, struct xd_text source,
-                                     struct xd_text name);
+                                     struct xd_text name, uint32_t facility);
 
 /* The name that an open means: the channel's, else the facility's, else "global". */
 struct xd_text session_channel_name(const struct xd_open_request *request);
@@ -133,7 +134,7 @@ struct xd_text session_channel_name(const struct xd_open_request *request);
 /* Verdict on PRODUCER_OPEN. `facility` is the number that the request's name stands for.
  *   1  append *ret_entry, then session_take() it; answer when it is durable
  *   0  attach: the epoch named is the current one; answer when everything staged is durable
- *   XD_FENCED, XD_CHANNEL_ELSEWHERE, XD_FIELD_INVALID (channel epoch), XD_ACKED_MISSING,
+ *   XD_FENCED, XD_FIELD_INVALID (channel epoch), XD_ACKED_MISSING,
  *   XD_SEQUENCE_REGRESSED, XD_CATALOG_FULL, XD_NAME_INVALID; `detail` says more
  *   (XD_DETAIL_BYTES_MAX). */
 int session_plan_open(struct sessions *sessions, const struct xd_open_request *request,

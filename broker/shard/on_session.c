@@ -225,9 +225,9 @@ int on_open(struct shard *shard, const struct net_frame *frame)
         XD_ASSERT(status == 0);
         answer.channel = entry.channel;
     } else {
-        answer.channel =
-            session_channel_find(&shard->sessions, request.source, session_channel_name(&request))
-                ->number;
+        answer.channel = session_channel_find(&shard->sessions, request.source,
+                                              session_channel_name(&request), (uint32_t)facility)
+                             ->number;
     }
     hold(shard, answer.channel, frame->conn);
     answers_wait(shard, &answer);

@@ -183,6 +183,50 @@ class Whole(OverShards):
         self.assertRegex(self.ok('check', 'disk', '--warn', '0%'), '^disk ok: ')
 
 
+class OneName(BrokerTest):
+    """One channel name at several facilities: as many channels, whatever shards they lie on."""
+    settings = (f'process.shards={SHARDS}',)
+    sites = SITES[:6]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        try:
+            for number, site in enumerate(cls.sites):
+                assert cls.broker.run('facility', 'add', site).returncode == 0
+                lines = ['type,sku,sequence'] + [f'0xf001,S{line},{line + 1}'
+                                                 for line in range(number + 1)]
+                result = cls.broker.run('produce', 'stock', '--source', 'WMS', '--file', '-',
+                                        '--format', 'csv', '--channel', 'PICKS', '--sequence',
+                                        'field', '--facility', site, stdin='\n'.join(lines) + '\n')
+                assert result.returncode == 0, result.stderr
+        except BaseException:
+            cls.broker.close()
+            raise
+
+    def test_each_facility_has_a_numbering_of_its_own(self):
+        rows = self.data('source', 'list')['channels']
+        self.assertEqual({row['channel'] for row in rows}, {'PICKS'})
+        self.assertEqual({row['facility']: row['records'] for row in rows},
+                         {site: number + 1 for number, site in enumerate(self.sites)})
+        for number, site in enumerate(self.sites):
+            for verb in ('show', 'gaps'):
+                told = self.data('source', verb, 'WMS', 'PICKS', '--facility', site)
+                self.assertEqual((told['facility'], told['records']), (site, number + 1))
+
+    def test_the_facility_is_asked_for(self):
+        for words in (['show', 'WMS'], ['gaps', 'WMS']):
+            error = self.fails(2, 'FIELD_INVALID', 'source', *words, 'PICKS')['error']
+            self.assertIn(f'facility: source \'WMS\' has {len(self.sites)} channels of that name',
+                          error['text'])
+            error = self.fails(3, 'NOT_FOUND', 'source', *words, 'PICKS', '--facility', 'DC99')
+            self.assertIn("no such channel of source 'WMS' feeds 'DC99'", error['error']['text'])
+
+
+class OneNameOnOneShard(OneName):
+    settings = ()
+
+
 class Changes(OverShards):
     def test_gaps_are_read_from_the_shard_that_has_them(self):
         for site in SITES[:4]:

@@ -204,7 +204,7 @@ static inline void model_open(struct chain_model *model)
     uint32_t pick = (uint32_t)prng_below(&model->prng, MODEL_CHANNELS);
     struct xd_open_request request = open_of(names[pick]);
     const struct channel *channel =
-        session_channel_find(&model->kit.sessions, request.source, request.channel);
+        session_channel_find(&model->kit.sessions, request.source, request.channel, 0);
     if (channel != NULL && prng_chance(&model->prng, 16384))
         request.fixed.channel_epoch = (uint16_t)(channel->channel_epoch + 1);
     cr_assert_eq(kit_open(&model->kit, &request, 0), 1, "%s", model->kit.detail);

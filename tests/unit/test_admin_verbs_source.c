@@ -147,6 +147,35 @@ Test(admin_verbs_source, asks_for_a_channel_only_when_there_are_several)
     world_end(world);
 }
 
+/* One name at two facilities is two channels: the facility tells which one is meant. */
+Test(admin_verbs_source, asks_for_a_facility_when_several_have_the_name)
+{
+    struct admin_world *world = opened();
+    world_facility(world, "DC07");
+    struct xd_open_request request = open_of("a");
+    cr_assert_eq(kit_open(&world->kit, &request, 1), 1);
+    session_take_durable(&world->kit.sessions, &world->kit.entry);
+    cr_assert_eq(world_run(world, "source show", "{\"source\":\"wms\",\"channel\":\"a\"}"),
+                 XD_FIELD_INVALID);
+    cr_assert_str_eq(world->detail, "facility: source 'wms' has 2 channels of that name; name one, "
+                                    "'source list' shows them");
+    cr_assert_eq(world_run(world, "source show",
+                           "{\"source\":\"wms\",\"channel\":\"a\",\"facility\":\"DC07\"}"),
+                 0);
+    world_is(world, "facility", "\"DC07\"");
+    cr_assert_eq(
+        world_run(world, "source show", "{\"source\":\"wms\",\"channel\":\"a\",\"facility\":\"\"}"),
+        0);
+    world_is(world, "facility", "\"\"");
+    cr_assert_eq(world_run(world, "source show",
+                           "{\"source\":\"wms\",\"channel\":\"b\",\"facility\":\"DC7\"}"),
+                 XD_NOT_FOUND);
+    cr_assert_eq(
+        strncmp(world->detail, "facility: no such channel of source 'wms' feeds 'DC7'", 53), 0,
+        "%s", world->detail);
+    world_end(world);
+}
+
 /* Unknown sources and channels get the nearest name. */
 Test(admin_verbs_source, names_the_source_that_was_meant)
 {

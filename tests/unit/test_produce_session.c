@@ -22,12 +22,13 @@ Test(produce_session, registers_a_channel_on_its_first_open)
     cr_assert_eq(kit.entry.channel_epoch, 1);
     cr_assert_eq(kit.entry.facility, 7);
     const struct channel *found =
-        session_channel_find(&kit.sessions, text_of("wms"), text_of("dc07"));
+        session_channel_find(&kit.sessions, text_of("wms"), text_of("dc07"), 7);
     cr_assert_eq(found, session_channel(&kit.sessions, 1));
-    cr_assert_null(session_channel_find(&kit.sessions, text_of("wms"), text_of("dc0")));
-    cr_assert_null(session_channel_find(&kit.sessions, text_of("wm"), text_of("dc07")));
-    cr_assert_null(session_channel_find(&kit.sessions, text_of("wmz"), text_of("dc07")));
-    cr_assert_null(session_channel_find(&kit.sessions, text_of("wms"), text_of("dc08")));
+    cr_assert_null(session_channel_find(&kit.sessions, text_of("wms"), text_of("dc0"), 7));
+    cr_assert_null(session_channel_find(&kit.sessions, text_of("wm"), text_of("dc07"), 7));
+    cr_assert_null(session_channel_find(&kit.sessions, text_of("wmz"), text_of("dc07"), 7));
+    cr_assert_null(session_channel_find(&kit.sessions, text_of("wms"), text_of("dc08"), 7));
+    cr_assert_null(session_channel_find(&kit.sessions, text_of("wms"), text_of("dc07"), 8));
     cr_assert_null(session_channel(&kit.sessions, 0));
     cr_assert_null(session_channel(&kit.sessions, 2));
     kit_end(&kit);
@@ -173,15 +174,27 @@ Test(produce_session, opens_the_next_channel_epoch_with_empty_chains)
     kit_end(&kit);
 }
 
-/* A channel feeds one facility for ever. */
-Test(produce_session, refuses_another_facility)
+/* A channel feeds one facility: the same name at another one is a channel of its own, and neither
+ * fences the other. */
+Test(produce_session, a_name_at_another_facility_is_another_channel)
 {
     struct session_kit kit;
     kit_begin(&kit, 4, 4, 1);
     struct xd_open_request request = open_of("a");
     cr_assert_eq(kit_open(&kit, &request, 1), 1);
-    cr_assert_eq(kit_open(&kit, &request, 2), XD_CHANNEL_ELSEWHERE);
+    const struct control_session first = kit.entry;
+    cr_assert_eq(kit_open(&kit, &request, 2), 1);
+    const struct control_session second = kit.entry;
+    cr_assert_eq(first.facility, 1);
+    cr_assert_eq(second.facility, 2);
+    cr_assert_neq(first.channel, second.channel);
+    cr_assert_eq(second.producer_epoch, 1);
     cr_assert_eq(kit_open(&kit, &request, 1), 1);
+    cr_assert_eq(kit.entry.channel, first.channel);
+    cr_assert_eq(kit.entry.producer_epoch, 2);
+    cr_assert_eq(kit_open(&kit, &request, 2), 1);
+    cr_assert_eq(kit.entry.channel, second.channel);
+    cr_assert_eq(kit.entry.producer_epoch, 2);
     kit_end(&kit);
 }
 

@@ -172,8 +172,10 @@ int run_source_show(struct tool *tool)
 {
     static const struct report_view chains = {
         "chains", "partition,topic,bucket,last_sequence,last_offset", ""};
+    const struct channel_name wanted = {tool_argument(tool, 0), tool_argument(tool, 1),
+                                        tool_option(tool, "facility")};
     json_t *reply;
-    int status = shards_find_channel(tool, tool_argument(tool, 0), tool_argument(tool, 1), &reply);
+    int status = shards_find_channel(tool, &wanted, &reply);
     if (status == XDOCK_NOT_FOUND)
         names_suggest(tool, NAMES_SOURCE, tool_argument(tool, 0));
     if (status < 0)

@@ -136,10 +136,10 @@ static int read_chains(struct tool *tool, const json_t *reply, struct wanted *wa
     return status;
 }
 
-int gaps_collect(struct tool *tool, const char *source, const char *channel, struct ranges *ranges)
+int gaps_collect(struct tool *tool, const struct channel_name *name, struct ranges *ranges)
 {
     json_t *reply;
-    int status = shards_find_channel(tool, source, channel, &reply);
+    int status = shards_find_channel(tool, name, &reply);
     if (status < 0)
         return status == XDOCK_NOT_FOUND ? 0 : status;
     struct wanted wanted = wanted_of(reply);
@@ -164,9 +164,11 @@ static int collect(struct tool *tool, const json_t *reply, struct wanted *wanted
 int run_source_gaps(struct tool *tool)
 {
     static const struct report_view view = {"gaps", "first,last,count", ""};
+    const struct channel_name name = {tool_argument(tool, 0), tool_argument(tool, 1),
+                                      tool_option(tool, "facility")};
     json_t *reply, *gaps = NULL;
     uint64_t missing = 0;
-    int status = shards_find_channel(tool, tool_argument(tool, 0), tool_argument(tool, 1), &reply);
+    int status = shards_find_channel(tool, &name, &reply);
     if (status == XDOCK_NOT_FOUND)
         names_suggest(tool, NAMES_SOURCE, tool_argument(tool, 0));
     if (status < 0)
@@ -176,8 +178,9 @@ int run_source_gaps(struct tool *tool)
         status = collect(tool, reply, &wanted, &gaps, &missing);
     if (status == 0) {
         json_t *data = json_pack(
-            "{s:O, s:O, s:I, s:I, s:O, s:I, s:b, s:o}", "source", json_object_get(reply, "source"),
-            "channel", json_object_get(reply, "channel"), "first_sequence",
+            "{s:O, s:O, s:O, s:I, s:I, s:O, s:I, s:b, s:o}", "source",
+            json_object_get(reply, "source"), "channel", json_object_get(reply, "channel"),
+            "facility", json_object_get(reply, "facility"), "first_sequence",
             (json_int_t)wanted.first, "last_sequence", (json_int_t)wanted.last, "records",
             json_object_get(reply, "records"), "missing", (json_int_t)missing, "complete",
             wanted.removed == 0, "gaps", gaps != NULL ? gaps : json_array());

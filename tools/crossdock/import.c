@@ -191,13 +191,14 @@ static int drain(struct import *import, struct import_channel *channel, uint32_t
 }
 
 /* The numbers that the log holds of a named channel, read once. */
-static int fetch_present(struct import *import)
+static int fetch_present(struct import *import, const struct import_channel *channel)
 {
+    const struct channel_name name = {import->source, import->channel, channel->facility};
     if (import->present_known)
         return 0;
     int status = ranges_init(&import->present);
     if (status == 0)
-        status = gaps_collect(import->tool, import->source, import->channel, &import->present);
+        status = gaps_collect(import->tool, &name, &import->present);
     import->present_known = status == 0;
     return status;
 }
@@ -206,7 +207,7 @@ static int fetch_present(struct import *import)
 static int skip(struct import *import, struct input *input, struct import_channel *channel)
 {
     if (import->channel != NULL) {
-        int status = fetch_present(import);
+        int status = fetch_present(import, channel);
         if (status < 0)
             return status;
         if (!ranges_has(&import->present, input->fields.record.sequence)) {
@@ -238,7 +239,7 @@ int import_count(struct import *import, struct input *input, struct import_chann
     note_sequence(import, sequence);
     if (import->channel == NULL)
         return 0; /* import_ask compares the counts */
-    int status = fetch_present(import);
+    int status = fetch_present(import, channel);
     if (status == 0 && ranges_has(&import->present, sequence))
         channel->already++;
     return status;
@@ -335,7 +336,8 @@ int import_ask(struct import *import)
         channel->appended = channel->records - channel->already;
         if (channel->unknown || import->channel != NULL)
             continue;
-        status = shards_find_channel(import->tool, import->source, channel->name, &reply);
+        const struct channel_name name = {import->source, channel->name, channel->facility};
+        status = shards_find_channel(import->tool, &name, &reply);
         if (status == XDOCK_NOT_FOUND) {
             status = 0;
             channel->appended = channel->records;

@@ -40,7 +40,6 @@ static const struct {
     {XDOCK_CONNECTION_LIMIT, EXIT_UNREACHABLE, "raise net.connections_max of the broker"},
     {XDOCK_FENCED, EXIT_FAILED, "another program uses this source and channel; stop one of them"},
     {XDOCK_DATA_LOCKED, EXIT_FAILED, "stop the broker, or read along with --force-read"},
-    {XDOCK_CHANNEL_ELSEWHERE, EXIT_FAILED, "name another --channel"},
     {-EINTR, EXIT_INTERRUPTED, ""},
 };
 

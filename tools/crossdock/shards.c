@@ -88,78 +88,93 @@ int shards_list(struct tool *tool, const char *verb, const char *rows, const cha
 
 /* Channels of a source that could be meant. */
 struct found {
-    uint32_t count;    /* that fit */
-    uint32_t shard;    /* of the last one that fits */
-    const char *name;  /* of it; borrowed from the replies */
-    bool known;        /* the source has channels */
-    struct suggest of; /* names of its channels */
+    uint32_t count;       /* that fit */
+    uint32_t shard;       /* of the last one that fits */
+    const char *name;     /* of it; borrowed from the replies */
+    const char *facility; /* that it feeds, "" = global; borrowed from the replies */
+    bool known;           /* the source has channels */
+    bool named;           /* one of them has the name */
+    struct suggest of;    /* names of its channels */
 };
 
-static void look(struct found *found, const json_t *reply, uint32_t shard, const char *channel)
+static void look(struct found *found, const json_t *reply, uint32_t shard,
+                 const struct channel_name *wanted)
 {
     size_t index;
     json_t *row;
     json_array_foreach(json_object_get(reply, "channels"), index, row)
     {
         const char *name = json_string_value(json_object_get(row, "channel"));
-        if (name == NULL)
+        const char *facility = json_string_value(json_object_get(row, "facility"));
+        if (name == NULL || facility == NULL)
             continue;
         found->known = true;
         suggest_offer(&found->of, name, strlen(name));
-        if (channel != NULL && strcmp(channel, name) != 0)
+        if (wanted->channel != NULL && strcmp(wanted->channel, name) != 0)
+            continue;
+        found->named = true;
+        if (wanted->facility != NULL && strcmp(wanted->facility, facility) != 0)
             continue;
         found->count++;
         found->shard = shard;
         found->name = name;
+        found->facility = facility;
     }
 }
 
 /* Tells why it is not exactly one. */
-static int refuse(struct tool *tool, const struct found *found, const char *source,
-                  const char *channel)
+static int refuse(struct tool *tool, const struct found *found, const struct channel_name *wanted)
 {
+    char *detail = tool->detail;
     if (found->count > 1) {
-        snprintf(tool->detail, sizeof tool->detail,
-                 "channel: source '%.64s' has %u channels%s%.64s; %s'source list' shows them",
-                 source, found->count, channel != NULL ? " of the name " : "",
-                 channel != NULL ? channel : "", channel != NULL ? "" : "name one, ");
+        snprintf(detail, sizeof tool->detail,
+                 "%s: source '%.64s' has %u channels%s; name one, 'source list' shows them",
+                 wanted->channel == NULL ? "channel" : "facility", wanted->source, found->count,
+                 wanted->channel == NULL ? "" : " of that name");
         return XDOCK_FIELD_INVALID;
     }
-    if (!found->known) {
-        snprintf(tool->detail, sizeof tool->detail, "source '%.64s' is not known", source);
+    if (found->named) {
+        snprintf(detail, sizeof tool->detail,
+                 "facility: no such channel of source '%.64s' feeds '%.64s'", wanted->source,
+                 wanted->facility);
         return XDOCK_NOT_FOUND;
     }
-    snprintf(tool->detail, sizeof tool->detail, "source '%.64s' has no channel '%.64s'", source,
-             channel);
-    suggest_append(&found->of, tool->detail, sizeof tool->detail);
+    if (!found->known) {
+        snprintf(detail, sizeof tool->detail, "source '%.64s' is not known", wanted->source);
+        return XDOCK_NOT_FOUND;
+    }
+    snprintf(detail, sizeof tool->detail, "source '%.64s' has no channel '%.64s'", wanted->source,
+             wanted->channel);
+    suggest_append(&found->of, detail, sizeof tool->detail);
     return XDOCK_NOT_FOUND;
 }
 
-static json_t *channel_arguments(const char *source, const char *channel)
+static json_t *channel_arguments(const struct channel_name *wanted)
 {
     json_t *arguments = json_object();
-    argument_text(arguments, "source", source);
-    argument_text(arguments, "channel", channel);
+    argument_text(arguments, "source", wanted->source);
+    argument_text(arguments, "channel", wanted->channel);
+    argument_text(arguments, "facility", wanted->facility);
     return arguments;
 }
 
 /* Of several shards: which one has it is asked first. */
-static int find_among(struct tool *tool, const char *source, const char *channel,
-                      json_t **ret_reply)
+static int find_among(struct tool *tool, const struct channel_name *wanted, json_t **ret_reply)
 {
+    const struct channel_name any = {.source = wanted->source};
     struct found found = {0};
     json_t *replies;
-    int status =
-        shards_call(tool, "source list", "channels", channel_arguments(source, NULL), &replies);
+    int status = shards_call(tool, "source list", "channels", channel_arguments(&any), &replies);
     if (status < 0)
         return status;
-    suggest_init(&found.of, channel != NULL ? channel : source);
+    suggest_init(&found.of, wanted->channel != NULL ? wanted->channel : wanted->source);
     for (uint32_t i = 0; i < json_array_size(replies); i++)
-        look(&found, json_array_get(replies, i), i, channel);
+        look(&found, json_array_get(replies, i), i, wanted);
     if (found.count != 1) {
-        status = refuse(tool, &found, source, channel);
+        status = refuse(tool, &found, wanted);
     } else {
-        json_t *arguments = channel_arguments(source, found.name);
+        const struct channel_name one = {wanted->source, found.name, found.facility};
+        json_t *arguments = channel_arguments(&one);
         status = call_one(tool, "source show", "chains", arguments, found.shard, ret_reply);
         json_decref(arguments);
     }
@@ -167,17 +182,15 @@ static int find_among(struct tool *tool, const char *source, const char *channel
     return status;
 }
 
-int shards_find_channel(struct tool *tool, const char *source, const char *channel,
-                        json_t **ret_reply)
+int shards_find_channel(struct tool *tool, const struct channel_name *wanted, json_t **ret_reply)
 {
     uint32_t count;
     int status = shards_count(tool, &count);
     if (status < 0)
         return status;
     if (count > 1)
-        return find_among(tool, source, channel, ret_reply);
-    return session_call_all(tool, "source show", "chains", channel_arguments(source, channel),
-                            ret_reply);
+        return find_among(tool, wanted, ret_reply);
+    return session_call_all(tool, "source show", "chains", channel_arguments(wanted), ret_reply);
 }
 
 /* ---- totals ---------------------------------------------------------------------------------- */

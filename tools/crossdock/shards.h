@@ -26,10 +26,16 @@ int shards_call(struct tool *tool, const char *verb, const char *rows, json_t *a
 int shards_list(struct tool *tool, const char *verb, const char *rows, const char *key,
                 json_t *arguments, json_t **ret_rows);
 
-/* Verb "source show" of the shard that has the channel; `channel` NULL: the only one of the source.
- * 0, XDOCK_NOT_FOUND, XDOCK_FIELD_INVALID when several could be meant, or another status. */
-int shards_find_channel(struct tool *tool, const char *source, const char *channel,
-                        json_t **ret_reply);
+/* What a channel is called. */
+struct channel_name {
+    const char *source;   /* */
+    const char *channel;  /* NULL = the only one of the source */
+    const char *facility; /* that it feeds, "" = the global one, NULL = the only one of the name */
+};
+
+/* Verb "source show" of the shard that has the channel. 0, XDOCK_NOT_FOUND, XDOCK_FIELD_INVALID
+ * when several could be meant, or another status. */
+int shards_find_channel(struct tool *tool, const struct channel_name *wanted, json_t **ret_reply);
 
 /* Objects of "topic list" or "facility list", with the records of all shards in place of those of
  * the one that answered. `kind`: "topic" or "facility"; `name` NULL: several may be in `objects`.

@@ -28,9 +28,10 @@ enum xdock_durability {
 /* Opens a channel and fences its former holder.
  * source    who produces: 1..64 of [A-Za-z0-9._-], required.
  * channel   NULL = named after the facility.
- * facility  NULL = the global facility (master data).
+ * facility  NULL = the global facility (master data). A channel feeds one facility: the same name
+ *           at another one is another channel, with a numbering of its own.
  * The caller owns *ret_producer; the client closes it too. Failures: XDOCK_FACILITY_UNKNOWN,
- * XDOCK_NAME_INVALID, XDOCK_CHANNEL_ELSEWHERE, XDOCK_DEADLINE_EXCEEDED, -ENOMEM, ... */
+ * XDOCK_NAME_INVALID, XDOCK_DEADLINE_EXCEEDED, -ENOMEM, ... */
 XDOCK_EXPORT int xdock_producer_open(xdock_client_t *client, const char *source,
                                      const char *channel, const char *facility, uint32_t timeout_ms,
                                      xdock_producer_t **ret_producer);

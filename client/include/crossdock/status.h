@@ -61,7 +61,6 @@ enum xdock_status {
     XDOCK_ACKED_MISSING = -10064, /* the broker knows less than it acknowledged; call an operator */
     XDOCK_FENCED = -10065, /* a newer producer holds this channel */
     XDOCK_PRODUCER_UNKNOWN = -10066, /* the producer id is not open on this connection */
-    XDOCK_CHANNEL_ELSEWHERE = -10067, /* the channel feeds another facility */
     XDOCK_THROTTLED = -10080, /* the broker is over its budget; send again after the delay given */
     XDOCK_READ_ONLY = -10081, /* the disk is nearly full; consumers are served, producers wait */
     /* storage failed; nothing further is acknowledged until recovery */
