@@ -92,8 +92,9 @@ static void open_channel(struct script *script, struct script_connection *connec
     case 11:
         open = (struct xd_open){.flags = 0};
         break;
-    case 12:
+    case 12: /* of a facility that is none, or another channel of the same name */
         facility = a & 4 ? "DC9" : number == 3 ? "" : "DC1";
+        number = SCRIPT_NO_CHANNEL;
         break;
     case 13:
         name = "-";
