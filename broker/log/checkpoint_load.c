@@ -4,6 +4,9 @@
  * one (EIO counts) falls back to the other file: the log is kept for both. A newer version or
  * another log's file in the named place is no damage and stops the start instead.
  *
+ * Without a whole one, what could not be opened or read is an error of the machine, which may pass
+ * or be mended; only files that are there and wrong, or gone, are damage.
+ *
  * The other file may hold the generation before, or the next one that was whole but not yet named
  * when the broker died. Either is a fold of durable blocks and will do.
  */
@@ -19,6 +22,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Largest errno of the kernel; the statuses of wire/status.def lie above it. */
+#define ERRNO_MAX 4095
 
 /* One of the two files. */
 struct candidate {
@@ -97,9 +103,17 @@ static int read_body(struct env *env, struct candidate *candidate, uint8_t *memo
     if (status < 0)
         return status;
     candidate->status = checkpoint_check_body(&candidate->header, memory, &candidate->why);
-    if (candidate->status < 0 && scan.pages_bad > 0)
+    if (candidate->status < 0 && scan.pages_bad > 0) {
+        candidate->status = -EIO;
         candidate->why = "a part of the body cannot be read";
+    }
     return 0;
+}
+
+/* Whether the machine stood in the way, not the content. */
+static bool inaccessible(const struct candidate *candidate)
+{
+    return candidate->status < 0 && candidate->status >= -ERRNO_MAX && candidate->status != -ENOENT;
 }
 
 static int engine_failed(int status, char *why)
@@ -179,9 +193,13 @@ int checkpoint_load(struct env *env, const struct meta *meta, uint8_t *memory,
         *ret_loaded = (struct checkpoint_loaded){.header = other.header, .fallback = true};
         return 0;
     }
+    status = inaccessible(&named)   ? named.status
+             : inaccessible(&other) ? other.status
+                                    : XD_CHECKPOINT_CORRUPT;
     (void)snprintf(why, XD_DETAIL_BYTES_MAX,
-                   "checkpoint generation %" PRIu64 ": %s; the other one: %s; restore one of the "
+                   "checkpoint generation %" PRIu64 ": %s; the other one: %s; %srestore one of the "
                    "files from a copy of the folder",
-                   generation, named.why, other.why);
-    return XD_CHECKPOINT_CORRUPT;
+                   generation, named.why, other.why,
+                   status != XD_CHECKPOINT_CORRUPT ? "check the device and start again, or " : "");
+    return status;
 }

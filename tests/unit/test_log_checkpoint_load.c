@@ -105,6 +105,29 @@ Test(log_checkpoint_load, unreadable_checkpoint_falls_back)
     sim_close(sim);
 }
 
+/* The first checkpoint, when there is no other yet: one that cannot be read is not called damaged,
+ * and the next start takes it. */
+Test(log_checkpoint_load, unreadable_first_checkpoint_is_no_damage)
+{
+    struct sim *sim = make(4, false);
+    struct env *env = env_sim_process(sim, NULL);
+    cr_assert_eq(env_file_unlink(env, "checkpoint.0"), 0);
+    cr_assert_eq(env_dir_sync(env, ""), 0);
+    sim_crash(sim, SIM_CRASH_KEEP_ALL);
+    for (uint32_t i = 1; i <= 2; i++)
+        sim_inject(sim, SIM_OP_READ, "checkpoint.1", i, -EIO);
+    cr_assert_eq(recovery_run(sim, &run), -EIO, "%s", run.why);
+    cr_assert_not_null(strstr(run.why, "the header cannot be read"), "%s", run.why);
+    cr_assert_not_null(strstr(run.why, "check the device"), "%s", run.why);
+    recovery_end(sim);
+    cr_assert_eq(recovery_run(sim, &run), 0, "%s", run.why);
+    recovery_end(sim);
+    cr_assert_eq(env_file_unlink(env_sim_process(sim, NULL), "checkpoint.1"), 0);
+    sim_crash(sim, SIM_CRASH_KEEP_ALL);
+    cr_assert_eq(recovery_run(sim, &run), XD_CHECKPOINT_CORRUPT, "%s", run.why);
+    sim_close(sim);
+}
+
 /* A generation that was whole before meta named it does as the other one. */
 Test(log_checkpoint_load, unnamed_next_generation_does_too)
 {
@@ -215,7 +238,7 @@ Test(log_checkpoint_load, checkpoint_that_cannot_be_of_this_log_falls_back)
 }
 
 /* A body that cannot be opened or read is passed over like a damaged one; when the other file is
- * damaged too, the text says what stood in the way. */
+ * damaged too, status and text are of what stood in the way. */
 Test(log_checkpoint_load, body_that_cannot_be_read_falls_back)
 {
     struct sim *sim = make(13, false);
@@ -234,7 +257,7 @@ Test(log_checkpoint_load, body_that_cannot_be_read_falls_back)
             if (!damaged)
                 expect_loaded(4, 7, true);
             else
-                cr_assert_eq(run.status, XD_CHECKPOINT_CORRUPT);
+                cr_assert_eq(run.status, unreadable ? -EIO : -EMFILE, "%s", run.why);
             if (damaged)
                 cr_assert_not_null(strstr(run.why, unreadable ? "a part of the body cannot be read"
                                                               : "the file cannot be opened"),
