@@ -7,6 +7,7 @@
  */
 #include "broker/broker.h"
 
+#include "broker/clock.h"
 #include "broker/folders.h"
 #include "broker/http.h"
 #include "broker/io/bells.h"
@@ -76,14 +77,6 @@ struct broker {
     struct config reread;       /* of HUP */
     char why[CONFIG_WHY_BYTES];
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    int status = clock_gettime(CLOCK_MONOTONIC, &time);
-    XD_ASSERT(status == 0);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 /* ---- reports --------------------------------------------------------------------------------- */
 
@@ -247,7 +240,7 @@ static int open_signals(struct broker *broker)
 /* How long it may wait: not beyond the next sign of life for the service manager. */
 static int wait_ms_of(const struct broker *broker, int wait_ms)
 {
-    uint64_t now = now_ns();
+    uint64_t now = clock_mono_ns();
     if (broker->watchdog_ns == 0)
         return wait_ms;
     uint64_t left_ms =
@@ -271,7 +264,7 @@ static void look(struct broker *broker, int wait_ms)
 /* A process with a worker that hangs is not kept alive. */
 static void pet_watchdog(struct broker *broker)
 {
-    uint64_t now = now_ns();
+    uint64_t now = clock_mono_ns();
     if (broker->watchdog_ns == 0 || now < broker->watchdog_due_ns)
         return;
     broker->watchdog_due_ns = now + broker->watchdog_ns;
@@ -284,7 +277,7 @@ static void pet_watchdog(struct broker *broker)
 static void say_progress(struct broker *broker)
 {
     char text[96];
-    uint64_t now = now_ns();
+    uint64_t now = clock_mono_ns();
     uint32_t percent = 100;
     if (now < broker->progress_due_ns || all_reached(broker, WORKER_JOINING))
         return;
@@ -306,7 +299,7 @@ static int begin_life(struct broker *broker)
     uint32_t count = count_of(broker);
     broker->listening = broker->ready = false;
     memset(broker->told, 0, sizeof broker->told);
-    broker->progress_due_ns = now_ns() + PROGRESS_NS;
+    broker->progress_due_ns = clock_mono_ns() + PROGRESS_NS;
     broker->common = (struct worker_common){.setup = &broker->setup,
                                             .bells = &broker->bells,
                                             .lines = &broker->lines,
@@ -431,7 +424,8 @@ static int supervise(struct broker *broker, int status)
 /* A device that went away for a moment gets time to come back. */
 static void pause_before_reopening(struct broker *broker)
 {
-    for (uint64_t until = now_ns() + REOPEN_PAUSE_NS; now_ns() < until && !broker->stop;) {
+    for (uint64_t until = clock_mono_ns() + REOPEN_PAUSE_NS;
+         clock_mono_ns() < until && !broker->stop;) {
         look(broker, REOPEN_LOOK_MS);
         pet_watchdog(broker);
     }
@@ -441,7 +435,7 @@ static void pause_before_reopening(struct broker *broker)
 static bool may_reopen(struct broker *broker, int status)
 {
     char text[160];
-    uint64_t now = now_ns();
+    uint64_t now = clock_mono_ns();
     uint64_t *oldest = &broker->reopened_ns[broker->reopen_count % BROKER_REOPENS_MAX];
     bool often = broker->reopen_count >= BROKER_REOPENS_MAX && now - *oldest < BROKER_REOPENS_NS;
     snprintf(text, sizeof text, "error=%s reopened=%u", xd_status_name(status),
