@@ -84,7 +84,7 @@ def ended(process):
 
 
 class Bars(BrokerTest):
-    """A run is stopped for a moment, so that it takes as long as one that is worth a bar."""
+    """A bar is shown at the first chance, so that a short run has one too."""
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -94,20 +94,14 @@ class Bars(BrokerTest):
         result = cls.broker.run('produce', 'stock', '--source', 'FIRST', '--file', cls.path)
         assert result.returncode == 0, result.stderr
 
-    def bar(self, *words, tries=40, **more):
-        """What the terminal saw of a run that was stopped while it was at work."""
-        for number in range(tries):
-            with Terminal() as terminal, ended(terminal.run(*words, **more)) as process:
-                time.sleep(0.003 * (number + 1))
-                process.send_signal(signal.SIGSTOP)
-                time.sleep(0.4)
-                process.send_signal(signal.SIGCONT)
-                while process.stdout is not None and os.read(process.stdout.fileno(), 65536):
-                    continue
-                self.assertEqual(terminal.wait(process), 0, terminal.text)
-                if BAR.search(terminal.read()):
-                    return terminal.text
-        return terminal.text
+    def bar(self, *words, **more):
+        """What the terminal saw of a run."""
+        more = {'CROSSDOCK_PROGRESS_AFTER_MS': '0'} | more
+        with Terminal() as terminal, ended(terminal.run(*words, **more)) as process:
+            while process.stdout is not None and os.read(process.stdout.fileno(), 65536):
+                terminal.read(0)
+            self.assertEqual(terminal.wait(process), 0, terminal.text)
+            return terminal.read()
 
     def produce(self, **more):
         return self.bar('-s', self.broker.address, 'produce', 'stock', '--source', 'A', '--file',
@@ -132,7 +126,7 @@ class Bars(BrokerTest):
 
     def test_not_on_a_dumb_terminal(self):
         self.assertEqual(self.bar('-s', self.broker.address, 'produce', 'stock', '--source', 'A',
-                                  '--file', self.path, '--dry-run', tries=5, term='dumb'), '')
+                                  '--file', self.path, '--dry-run', term='dumb'), '')
 
     def test_of_a_number_of_records_that_is_read_into_a_file(self):
         text = self.bar('-s', self.broker.address, 'read', 'stock', '-n', '50000')
@@ -140,7 +134,7 @@ class Bars(BrokerTest):
         self.assertTrue(text.endswith(ERASE), text[-100:])
 
     def test_not_beside_records_on_the_same_terminal(self):
-        text = self.bar('-s', self.broker.address, 'read', 'stock', '-n', '3000', tries=5,
+        text = self.bar('-s', self.broker.address, 'read', 'stock', '-n', '3000',
                         on=('stdout', 'stderr'))
         self.assertIsNone(BAR.search(text))
         self.assertEqual(len([line for line in text.splitlines() if json.loads(line)]), 3000)
@@ -150,6 +144,11 @@ class Bars(BrokerTest):
         self.assertRegex(text, BAR)
         self.assertTrue(text.endswith(ERASE), text[-100:])
 
+    def test_not_of_a_short_run(self):
+        text = self.bar('log', 'verify', self.broker.data, '--force-read',
+                        CROSSDOCK_PROGRESS_AFTER_MS='3600000')
+        self.assertEqual(text, '')
+
     def test_nowhere_but_on_a_terminal(self):
         result = self.broker.run('read', 'stock', '-n', '50000')
         self.assertEqual((result.returncode, result.stderr), (0, ''))
@@ -158,18 +157,12 @@ class Bars(BrokerTest):
     def test_a_wrong_line_is_told_on_a_line_of_its_own(self):
         path = self.write('bad.jsonl', '{"type":"0xf001","sku":"S"}\n' * 30000 + 'no json\n' +
                           '{"type":"0xf001","sku":"S"}\n' * 30000)
-        for number in range(40):
-            with Terminal() as terminal, ended(terminal.run(
-                    '-s', self.broker.address, 'produce', 'stock', '--source', 'A', '--file', path,
-                    '--dry-run')) as process:
-                time.sleep(0.003 * (number + 1))
-                process.send_signal(signal.SIGSTOP)
-                time.sleep(0.4)
-                process.send_signal(signal.SIGCONT)
-                process.wait(timeout=SECONDS)
-                text = terminal.read()
-            if BAR.search(text.split('bad.jsonl:30001')[0]):
-                break
+        with Terminal() as terminal, ended(terminal.run(
+                '-s', self.broker.address, 'produce', 'stock', '--source', 'A', '--file', path,
+                '--dry-run', CROSSDOCK_PROGRESS_AFTER_MS='0')) as process:
+            self.assertNotEqual(terminal.wait(process), 0)
+            text = terminal.read()
+        self.assertRegex(text.split('bad.jsonl:30001')[0], BAR)
         self.assertRegex(text, r'(\r\033\[K|^|\n)crossdock: \S*bad.jsonl:30001: no JSON')
 
 

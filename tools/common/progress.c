@@ -12,8 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A run that is over by then shows nothing. */
+/* A run that is over by then shows nothing, unless the environment says another time. */
 #define FIRST_MS 300
+#define FIRST_MS_MAX 3600000
 #define EVERY_MS 100
 #define BAR_COLUMNS 30u
 /* Columns behind the bar: " 100 %  1234 min left". */
@@ -39,6 +40,17 @@ static unsigned columns_now(void)
     return size.ws_col < COLUMNS_MAX ? size.ws_col : COLUMNS_MAX;
 }
 
+/* 0: shown at the first chance, for whoever watches short runs. */
+static int64_t first_ms(void)
+{
+    const char *text = getenv("CROSSDOCK_PROGRESS_AFTER_MS");
+    char *end = NULL;
+    if (text == NULL || text[0] < '0' || text[0] > '9')
+        return FIRST_MS;
+    unsigned long value = strtoul(text, &end, 10);
+    return *end == '\0' && value <= FIRST_MS_MAX ? (int64_t)value : FIRST_MS;
+}
+
 void progress_begin(struct progress *progress, bool wanted, const char *label, uint64_t total)
 {
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
@@ -46,7 +58,7 @@ void progress_begin(struct progress *progress, bool wanted, const char *label, u
     *progress = (struct progress){.label = label, .total = total, .begun_ms = now_ms()};
     progress->on = wanted && total > 0 && !dumb && isatty(STDERR_FILENO) != 0;
     progress->color = no_color == NULL || no_color[0] == '\0';
-    progress->drawn_ms = progress->begun_ms + FIRST_MS - EVERY_MS;
+    progress->drawn_ms = progress->begun_ms + first_ms() - EVERY_MS;
 }
 
 static void put_time_left(uint64_t done, uint64_t total, int64_t elapsed_ms, char *ret_text,

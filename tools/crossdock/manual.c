@@ -106,7 +106,9 @@ static void print_roff(void)
     printf(".SH ENVIRONMENT\n.TP\n.B CROSSDOCK_ADDRESS\nwhere the broker listens\n"
            ".TP\n.B CROSSDOCK_CLIENT_CONFIG\nthe client's configuration file\n"
            ".TP\n.B CROSSDOCK_LIBEXEC\nfolder of crossdockd, crossdock\\-inspect and "
-           "crossdock\\-bench\n.TP\n.B NO_COLOR\nno colours when it is set\n");
+           "crossdock\\-bench\n.TP\n.B CROSSDOCK_PROGRESS_AFTER_MS\n"
+           "a run that lasts longer shows a bar; 300 when it is not set\n"
+           ".TP\n.B NO_COLOR\nno colours when it is set\n");
 }
 
 /* A table cell: a bar would end it. */
