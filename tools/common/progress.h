@@ -3,8 +3,9 @@
  * A bar on standard error that says how far a long run has come, where that is a terminal.
  *
  * Normal path: progress_begin, progress_show as often as one likes, progress_end, which leaves no
- * trace. Runs of less than 0.3 s show nothing; CROSSDOCK_PROGRESS_AFTER_MS is another time. Whoever else writes to standard error in between calls
- * progress_clear first. Failure path: none; a terminal that is gone is not this file's news.
+ * trace. Runs of less than 0.3 s show nothing; CROSSDOCK_PROGRESS_AFTER_MS is another time. Whoever
+ * else writes to standard error in between calls progress_clear first. Failure path: none; a
+ * terminal that is gone is not this file's news.
  */
 #ifndef CROSSDOCK_TOOLS_COMMON_PROGRESS_H
 #define CROSSDOCK_TOOLS_COMMON_PROGRESS_H
