@@ -94,7 +94,7 @@ def finds_nothing_in_good_runs():
         for way in WAYS:
             status, said = bench('produce', '-a', broker.address, '--judge', *SHORT, *way)
             assert status == 0, f'{way}: {said}'
-            assert numbers(said)[0] > 20, said
+            assert numbers(said)[0] > 0, said
             total += numbers(said)[0]
             assert numbers(said)[1:] == (total, total - numbers(said)[0]), said
         status, said = bench('read', '-a', broker.address, '--judge', '-c', '3')
