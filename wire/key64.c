@@ -30,8 +30,7 @@
 #define CHARS_MAX 10u
 #define CHAR_BITS 6u
 #define CHAR_MASK 0x3fu
-#define CHAR_BASE 0x20u                     /* character = field + 0x20; 0x20 itself is "no more" */
-#define CHAR_LOW_BITS 0x0041041041041041ull /* bit 0 of each of the ten fields */
+#define CHAR_BASE 0x20u /* character = field + 0x20; 0x20 itself is "no more" */
 
 /* Kind 2: length - 11 in bits 59..57, the number in bits 56..0. */
 #define DIGITS_MIN 11u
@@ -72,16 +71,6 @@ static uint64_t chars_pack(const char *text, size_t bytes)
         value = value << CHAR_BITS | field;
     }
     return value << (CHAR_BITS * (CHARS_MAX - bytes));
-}
-
-/* There is a character, and none behind an empty field. */
-static bool chars_valid(uint64_t value)
-{
-    uint64_t pairs = value | value >> 1;
-    /* Bit 0 of each field: it holds a character; the field below it holds one. */
-    uint64_t used = (pairs | pairs >> 2 | pairs >> 4) & CHAR_LOW_BITS;
-    uint64_t above_used = used << CHAR_BITS & CHAR_LOW_BITS;
-    return used && (above_used & ~used) == 0;
 }
 
 static int chars_unpack(uint64_t value, char *ret_text)
@@ -157,7 +146,7 @@ int xd_key64_check(uint64_t key)
         valid = value == 0;
         break;
     case XD_KEY_CHARS:
-        valid = chars_valid(value);
+        valid = xd_key64_is_chars(key);
         break;
     case XD_KEY_DIGITS:
         valid = digits_length(key) <= DIGITS_MAX &&

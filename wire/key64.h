@@ -10,6 +10,7 @@
 #ifndef CROSSDOCK_WIRE_KEY64_H
 #define CROSSDOCK_WIRE_KEY64_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,18 @@ static inline enum xd_key_kind xd_key_kind(uint64_t key)
  * XD_KEY_TEXT_BYTES_MAX bytes; returns its length, 0 for kind 0, -ENOENT for hashed and ledger
  * keys, XD_FIELD_INVALID when the bits are not what xd_key64 makes. */
 int xd_key64_text(uint64_t key, char *ret_text);
+
+/* Whether the bits are a text of up to 10 characters: a character, and none behind an empty field.
+ * Inline, because most keys are, and every record has some. */
+static inline bool xd_key64_is_chars(uint64_t key)
+{
+    uint64_t low = 0x0041041041041041u; /* bit 0 of each of the ten fields */
+    uint64_t pairs = key | key >> 1;
+    /* Bit 0 of each field: it holds a character; the field below it holds one. */
+    uint64_t used = (pairs | pairs >> 2 | pairs >> 4) & low;
+    uint64_t above_used = used << 6 & low;
+    return xd_key_kind(key) == XD_KEY_CHARS && used && (above_used & ~used) == 0;
+}
 
 /* 0 when the bits could have come from xd_key64 (kinds 0..3, 15), else XD_FIELD_INVALID. */
 int xd_key64_check(uint64_t key);

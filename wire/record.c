@@ -17,7 +17,9 @@
 #include "wire/status.h"
 #include "wire/xassert.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* What a TLV's tag fixes: the exact length of the value, with a name for messages. */
@@ -43,17 +45,29 @@ const struct xd_key_row xd_key_rows[XD_KEY_FIELDS] = {
     {"hu_from", XD_GROUP_HU},          {"hu_to", XD_GROUP_HU},
 };
 
+/* Bytes of the groups by presence bits: every record needs it. */
+#define GROUPS_1(p)                                                                                \
+    (((p)&1u) * sizeof(struct xd_stock) + ((p) >> 1 & 1u) * sizeof(struct xd_quantity) +           \
+     ((p) >> 2 & 1u) * sizeof(struct xd_document) + ((p) >> 3 & 1u) * sizeof(struct xd_hu) +       \
+     ((p) >> 4 & 1u) * sizeof(struct xd_lineage) + ((p) >> 5 & 1u) * sizeof(struct xd_batch_ref) + \
+     ((p) >> 6 & 1u) * sizeof(struct xd_revision))
+#define GROUPS_4(p) GROUPS_1(p), GROUPS_1((p) + 1u), GROUPS_1((p) + 2u), GROUPS_1((p) + 3u)
+#define GROUPS_16(p) GROUPS_4(p), GROUPS_4((p) + 4u), GROUPS_4((p) + 8u), GROUPS_4((p) + 12u)
+#define GROUPS_64(p) GROUPS_16(p), GROUPS_16((p) + 16u), GROUPS_16((p) + 32u), GROUPS_16((p) + 48u)
+static const uint8_t groups_bytes[XD_GROUPS_ALL + 1] = {GROUPS_64(0u), GROUPS_64(64u)};
+static_assert(GROUPS_1(XD_GROUPS_ALL) <= UINT8_MAX, "the bytes of all groups fit the table");
+
 uint32_t xd_groups_bytes(uint8_t present)
 {
     XD_ASSERT((present & ~XD_GROUPS_ALL) == 0);
-    uint32_t p = present;
-    return (p & 1u) * (uint32_t)sizeof(struct xd_stock) +
-           (p >> 1 & 1u) * (uint32_t)sizeof(struct xd_quantity) +
-           (p >> 2 & 1u) * (uint32_t)sizeof(struct xd_document) +
-           (p >> 3 & 1u) * (uint32_t)sizeof(struct xd_hu) +
-           (p >> 4 & 1u) * (uint32_t)sizeof(struct xd_lineage) +
-           (p >> 5 & 1u) * (uint32_t)sizeof(struct xd_batch_ref) +
-           (p >> 6 & 1u) * (uint32_t)sizeof(struct xd_revision);
+    return groups_bytes[present];
+}
+
+const void *xd_record_group(const struct xd_record_core *core, enum xd_group bit)
+{
+    const uint8_t *groups = (const uint8_t *)core + XD_CORE_BYTES;
+    unsigned before = core->present & ((unsigned)bit - 1);
+    return core->present & bit ? groups + groups_bytes[before] : NULL;
 }
 
 static int malformed(const char *field, const char **ret_field)
@@ -65,12 +79,23 @@ static int malformed(const char *field, const char **ret_field)
 
 /* ---- rules of both directions ---------------------------------------------------------------- */
 
+/* Units: three digits of base 37, the first character in the highest; 0 is "no character". */
+#define UOM_BASE 37u
+
+/* There is no character behind a missing one. */
+static bool uom_valid(uint16_t uom)
+{
+    unsigned behind_first = uom % (UOM_BASE * UOM_BASE);
+    unsigned first = uom / (UOM_BASE * UOM_BASE);
+    return first < UOM_BASE &&
+           (first > 0 ? behind_first == 0 || behind_first >= UOM_BASE : behind_first == 0);
+}
+
 const char *xd_record_values_wrong(const struct xd_quantity *quantity,
                                    const struct xd_batch_ref *batch_ref)
 {
-    char text[XD_UOM_TEXT_BYTES_MAX];
     if (quantity) {
-        if (quantity->uom && xd_uom_decode(quantity->uom, text) < 0)
+        if (!uom_valid(quantity->uom))
             return "uom";
         if (quantity->scale > 0 || quantity->scale < XD_SCALE_MIN)
             return "scale";
@@ -148,6 +173,45 @@ static void parts_point(const struct xd_record_core *core, struct xd_record *ret
     ret->payload_bytes = core->record_bytes - (uint32_t)(ret->payload - body);
 }
 
+/* Checks the bits of keys of one group, which belong to the tags from `tag` on. *hashed gets a bit
+ * per tag whose text has to be a TLV. */
+static int keys_check(const uint64_t *keys, unsigned count, unsigned tag, uint32_t *hashed,
+                      const char **ret_field)
+{
+    XD_ASSERT(tag >= XD_TAG_SKU && tag + count - 1 <= XD_KEY_FIELDS);
+    for (unsigned i = 0; i < count; i++) {
+        if (keys[i] == 0 || xd_key64_is_chars(keys[i]))
+            continue; /* nearly all are */
+        if (xd_key64_check(keys[i]) < 0)
+            return malformed(xd_key_rows[tag + i - 1].name, ret_field);
+        if (xd_key_kind(keys[i]) == XD_KEY_HASHED)
+            *hashed |= 1u << (tag + i);
+    }
+    return 0;
+}
+
+/* The same for all groups. */
+static int groups_check(const struct xd_record_core *core, uint32_t *ret_hashed,
+                        const char **ret_field)
+{
+    uint32_t hashed = 0;
+    int status = 0;
+    if (core->present & XD_GROUP_STOCK)
+        status =
+            keys_check(xd_record_group(core, XD_GROUP_STOCK), 4, XD_TAG_SKU, &hashed, ret_field);
+    if (core->present & XD_GROUP_DOCUMENT && status == 0)
+        status = keys_check(xd_record_group(core, XD_GROUP_DOCUMENT), 2, XD_TAG_DOCUMENT, &hashed,
+                            ret_field);
+    if (core->present & XD_GROUP_HU && status == 0)
+        status =
+            keys_check(xd_record_group(core, XD_GROUP_HU), 2, XD_TAG_HU_FROM, &hashed, ret_field);
+    *ret_hashed = hashed;
+    return status;
+}
+static_assert(offsetof(struct xd_stock, location_to) == 24, "four keys lead the stock group");
+static_assert(offsetof(struct xd_document, reference) == 8, "two keys lead the document group");
+static_assert(offsetof(struct xd_hu, hu_to) == 8, "the handling-unit group is two keys");
+
 /* The key64 fields in the sequence of their tags; 0 where the group is absent. */
 static void keys_collect(const struct xd_record *record, uint64_t ret_keys[XD_KEY_FIELDS])
 {
@@ -158,26 +222,6 @@ static void keys_collect(const struct xd_record *record, uint64_t ret_keys[XD_KE
         memcpy(&ret_keys[4], record->document, 2 * sizeof(*ret_keys));
     if (record->hu)
         memcpy(&ret_keys[6], record->hu, 2 * sizeof(*ret_keys));
-}
-static_assert(offsetof(struct xd_stock, location_to) == 24, "four keys lead the stock group");
-static_assert(offsetof(struct xd_document, reference) == 8, "two keys lead the document group");
-static_assert(offsetof(struct xd_hu, hu_to) == 8, "the handling-unit group is two keys");
-
-/* Checks the bits of every key. *ret_hashed gets a bit per tag whose text has to be a TLV. */
-static int keys_check(const uint64_t keys[XD_KEY_FIELDS], uint32_t *ret_hashed,
-                      const char **ret_field)
-{
-    uint32_t hashed = 0;
-    for (unsigned i = 0; i < XD_KEY_FIELDS; i++) {
-        if (keys[i] == 0)
-            continue;
-        if (xd_key64_check(keys[i]) < 0)
-            return malformed(xd_key_rows[i].name, ret_field);
-        if (xd_key_kind(keys[i]) == XD_KEY_HASHED)
-            hashed |= 1u << (i + 1);
-    }
-    *ret_hashed = hashed;
-    return 0;
 }
 
 /* Checks one TLV whose bytes are there. `*seen` collects the tags that may come once. */
@@ -202,11 +246,14 @@ static int tlv_check(uint8_t tag, const uint8_t *value, uint8_t bytes,
 }
 
 /* Checks the TLV area: whole TLVs, then 0..7 zero bytes; a text for each tag in `hashed`. */
-static int tlvs_check(const struct xd_record *record, const uint64_t keys[XD_KEY_FIELDS],
-                      uint32_t hashed, const char **ret_field)
+static int tlvs_check(const struct xd_record_core *core, uint32_t hashed, const char **ret_field)
 {
-    const uint8_t *tlvs = record->tlvs;
-    uint32_t bytes = record->tlv_bytes;
+    struct xd_record record;
+    uint64_t keys[XD_KEY_FIELDS];
+    parts_point(core, &record);
+    keys_collect(&record, keys);
+    const uint8_t *tlvs = record.tlvs;
+    uint32_t bytes = record.tlv_bytes;
     uint32_t at = 0;
     uint32_t seen = 0;
     while (at < bytes && tlvs[at] != XD_TAG_FILL) {
@@ -231,11 +278,10 @@ static int tlvs_check(const struct xd_record *record, const uint64_t keys[XD_KEY
     return 0;
 }
 
-int xd_record_decode(const uint8_t *body, size_t bytes, struct xd_record *ret,
-                     const char **ret_field)
+int xd_record_check(const uint8_t *body, size_t bytes, const char **ret_field)
 {
     XD_ASSERT((uintptr_t)body % XD_RECORD_ALIGN == 0);
-    XD_ASSERT(ret && ret_field);
+    XD_ASSERT(ret_field);
     if (bytes < XD_CORE_BYTES)
         return malformed("record_bytes", ret_field);
 
@@ -243,23 +289,28 @@ int xd_record_decode(const uint8_t *body, size_t bytes, struct xd_record *ret,
     int stride = core_check(body, bytes, core, ret_field);
     if (stride < 0)
         return stride;
-    struct xd_record record;
-    parts_point(core, &record);
-
-    const char *wrong = xd_record_values_wrong(record.quantity, record.batch_ref);
+    const char *wrong = xd_record_values_wrong(xd_record_group(core, XD_GROUP_QUANTITY),
+                                               xd_record_group(core, XD_GROUP_BATCH));
     if (wrong)
         return malformed(wrong, ret_field);
 
-    uint64_t keys[XD_KEY_FIELDS];
     uint32_t hashed;
-    keys_collect(&record, keys);
-    int status = keys_check(keys, &hashed, ret_field);
-    if (status == 0 && (record.tlv_bytes || hashed))
-        status = tlvs_check(&record, keys, hashed, ret_field);
+    int status = groups_check(core, &hashed, ret_field);
+    if (status == 0 && (core->tlv_words || hashed))
+        status = tlvs_check(core, hashed, ret_field);
     if (status < 0)
         return status;
     XD_ASSERT((size_t)stride <= bytes && stride % (int)XD_RECORD_ALIGN == 0);
-    *ret = record;
+    return stride;
+}
+
+int xd_record_decode(const uint8_t *body, size_t bytes, struct xd_record *ret,
+                     const char **ret_field)
+{
+    XD_ASSERT(ret);
+    int stride = xd_record_check(body, bytes, ret_field);
+    if (stride >= 0)
+        parts_point((const void *)body, ret);
     return stride;
 }
 
@@ -305,9 +356,6 @@ int xd_record_key_text(const struct xd_record *record, uint64_t key, uint8_t tag
 
 /* ---- units of measure ------------------------------------------------------------------------ */
 
-/* Three digits of base 37, the first character in the highest; 0 is "no character". */
-#define UOM_BASE 37u
-
 /* The digit of a character, 1..36, or 0 when it is not in 0-9A-Z. */
 static unsigned uom_digit(char character)
 {
@@ -343,15 +391,11 @@ int xd_uom_decode(uint16_t uom, char *ret_text)
         uom / UOM_BASE % UOM_BASE,
         uom % UOM_BASE,
     };
-    if (digits[0] >= UOM_BASE)
+    if (!uom_valid(uom))
         return -1;
     int count = 0;
     while (count < (int)XD_UOM_TEXT_BYTES_MAX && digits[count])
         count++;
-    for (int i = count; i < (int)XD_UOM_TEXT_BYTES_MAX; i++) {
-        if (digits[i])
-            return -1; /* a character behind a blank */
-    }
     XD_ASSERT(ret_text);
     for (int i = 0; i < count; i++)
         ret_text[i] = characters[digits[i]];

@@ -165,8 +165,14 @@ struct xd_record {
 int xd_record_decode(const uint8_t *body, size_t bytes, struct xd_record *ret,
                      const char **ret_field);
 
+/* The same checks, for who needs no more than the core and one group. */
+int xd_record_check(const uint8_t *body, size_t bytes, const char **ret_field);
+
 /* Bytes of all groups that `present` names. */
 uint32_t xd_groups_bytes(uint8_t present);
+
+/* The group of that bit in a checked record, NULL when it is absent. */
+const void *xd_record_group(const struct xd_record_core *core, enum xd_group bit);
 
 /* The value of the first TLV with `tag`; -ENOENT when there is none. Start with *cursor = 0 and
  * call again with the same cursor for repeated tags. */

@@ -29,22 +29,29 @@ static const char *const strategy_names[] = {
 static_assert(sizeof(strategy_names) / sizeof(strategy_names[0]) == XD_STRATEGY_COUNT,
               "every strategy has a name");
 
+static struct xd_route_fields fields_of(const struct xd_record_core *core,
+                                        const struct xd_stock *stock,
+                                        const struct xd_document *document, const struct xd_hu *hu)
+{
+    struct xd_route_fields fields = {.business_key = core->business_key};
+    if (stock) {
+        fields.sku = stock->sku;
+        fields.location_from = stock->location_from;
+        fields.location_to = stock->location_to;
+    }
+    if (document)
+        fields.document = document->document;
+    if (hu) {
+        fields.hu_from = hu->hu_from;
+        fields.hu_to = hu->hu_to;
+    }
+    return fields;
+}
+
 struct xd_route_fields xd_route_fields_of(const struct xd_record *record)
 {
     XD_ASSERT(record->core);
-    struct xd_route_fields fields = {.business_key = record->core->business_key};
-    if (record->stock) {
-        fields.sku = record->stock->sku;
-        fields.location_from = record->stock->location_from;
-        fields.location_to = record->stock->location_to;
-    }
-    if (record->document)
-        fields.document = record->document->document;
-    if (record->hu) {
-        fields.hu_from = record->hu->hu_from;
-        fields.hu_to = record->hu->hu_to;
-    }
-    return fields;
+    return fields_of(record->core, record->stock, record->document, record->hu);
 }
 
 /* The high half of the hash over one or two fields. Hosts are little-endian, so the words in memory
@@ -105,6 +112,31 @@ uint32_t xd_route_key(enum xd_strategy strategy, const struct xd_route_fields *f
         break;
     }
     return own ? words_key(&own, 1) : fallback_key(fields);
+}
+
+/* The field of a strategy that looks at one, which most of its records have; else 0. */
+static uint64_t only_field(enum xd_strategy strategy, const struct xd_record_core *core)
+{
+    if (strategy == XD_STRATEGY_SKU) {
+        const struct xd_stock *stock = xd_record_group(core, XD_GROUP_STOCK);
+        return stock ? stock->sku : 0;
+    }
+    if (strategy == XD_STRATEGY_ORDER) {
+        const struct xd_document *document = xd_record_group(core, XD_GROUP_DOCUMENT);
+        return document ? document->document : 0;
+    }
+    return strategy == XD_STRATEGY_KEY ? core->business_key : 0;
+}
+
+uint32_t xd_route_key_of(enum xd_strategy strategy, const struct xd_record_core *core)
+{
+    uint64_t own = only_field(strategy, core);
+    if (own)
+        return words_key(&own, 1);
+    struct xd_route_fields fields =
+        fields_of(core, xd_record_group(core, XD_GROUP_STOCK),
+                  xd_record_group(core, XD_GROUP_DOCUMENT), xd_record_group(core, XD_GROUP_HU));
+    return xd_route_key(strategy, &fields);
 }
 
 const char *xd_strategy_name(enum xd_strategy strategy)

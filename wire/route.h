@@ -37,12 +37,15 @@ struct xd_route_fields {
 };
 
 struct xd_record;
+struct xd_record_core;
 
 /* Collects the fields of a decoded record. */
 struct xd_route_fields xd_route_fields_of(const struct xd_record *record);
 
 /* The route key of a record under a strategy. */
 uint32_t xd_route_key(enum xd_strategy strategy, const struct xd_route_fields *fields);
+/* The same of a checked record. */
+uint32_t xd_route_key_of(enum xd_strategy strategy, const struct xd_record_core *core);
 
 /* Bucket inside a placement of `width` partitions (1..XD_PARTITION_WIDTH_MAX). */
 static inline uint32_t xd_route_bucket(uint32_t route_key, uint32_t width)

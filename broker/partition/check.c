@@ -19,10 +19,9 @@ static int refuse(int status, const char *field, const char **ret_field)
 }
 
 static int check_one(const struct xd_batch_header *batch, const struct partition *partition,
-                     const struct topic *topic, const struct xd_record *record,
+                     const struct topic *topic, const struct xd_record_core *core,
                      uint64_t previous_sequence, const char **ret_field)
 {
-    const struct xd_record_core *core = record->core;
     if (core->channel != batch->producer_id)
         return refuse(XD_RECORD_MALFORMED, "channel", ret_field);
     if (core->channel_epoch != batch->channel_epoch)
@@ -32,8 +31,7 @@ static int check_one(const struct xd_batch_header *batch, const struct partition
     if (core->source_sequence <= previous_sequence || core->source_sequence > batch->last_sequence)
         return refuse(XD_RECORD_MALFORMED, "source_sequence", ret_field);
 
-    struct xd_route_fields fields = xd_route_fields_of(record);
-    uint32_t key = xd_route_key((enum xd_strategy)topic->strategy, &fields);
+    uint32_t key = xd_route_key_of((enum xd_strategy)topic->strategy, core);
     if (core->route_key != key)
         return refuse(XD_PARTITION_WRONG, "route_key", ret_field);
     if (partition->base + xd_route_bucket(key, partition->width) != batch->partition)
@@ -53,17 +51,17 @@ int catalog_check_records(const struct catalog *catalog, const struct xd_batch_h
     uint64_t sequence = batch->first_sequence - 1;
     uint32_t at = 0;
     for (uint32_t i = 0; i < batch->record_count; i++) {
-        struct xd_record record;
         *ret_record = i;
-        int stride = xd_record_decode(body + at, body_bytes - at, &record, ret_field);
+        int stride = xd_record_check(body + at, body_bytes - at, ret_field);
         if (stride < 0)
             return stride;
-        int status = check_one(batch, partition, topic, &record, sequence, ret_field);
+        const struct xd_record_core *core = (const void *)(body + at);
+        int status = check_one(batch, partition, topic, core, sequence, ret_field);
         if (status < 0)
             return status;
-        if (i == 0 && record.core->source_sequence != batch->first_sequence)
+        if (i == 0 && core->source_sequence != batch->first_sequence)
             return refuse(XD_RECORD_MALFORMED, "source_sequence", ret_field);
-        sequence = record.core->source_sequence;
+        sequence = core->source_sequence;
         at += (uint32_t)stride;
     }
     if (at != body_bytes)

@@ -167,6 +167,7 @@ static void check_route_and_event(const struct xd_record *record)
     struct xd_route_fields fields = xd_route_fields_of(record);
     for (unsigned i = 0; i < XD_STRATEGY_COUNT; i++) {
         uint32_t key = xd_route_key((enum xd_strategy)i, &fields);
+        XD_ASSERT(xd_route_key_of((enum xd_strategy)i, record->core) == key);
         XD_ASSERT(xd_route_bucket(key, XD_PARTITION_WIDTH_MAX) < XD_PARTITION_WIDTH_MAX);
     }
     const struct xd_record_core *core = record->core;
