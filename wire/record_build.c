@@ -68,6 +68,8 @@ static int plan_keys(const struct xd_record_build *build, struct plan *plan, con
         uint32_t bytes = texts[i]->bytes;
         if (bytes > XD_TEXT_BYTES_MAX || (bytes && !(build->core.present & xd_key_rows[i].group)))
             return invalid(xd_key_rows[i].name, ret_field);
+        if (bytes == 0) /* of eight fields most are empty */
+            continue;
         plan->keys[i] = xd_key64(texts[i]->data, bytes);
         if (xd_key_kind(plan->keys[i]) == XD_KEY_HASHED)
             plan->tlv_bytes += XD_TLV_HEAD_BYTES + bytes;
@@ -79,8 +81,8 @@ static int plan_keys(const struct xd_record_build *build, struct plan *plan, con
     return 0;
 }
 
-static int plan_make(const struct xd_record_build *build, struct plan *ret_plan,
-                     const char **ret_field)
+/* `plan` is all zeros, and worth nothing after a failure. */
+static int plan_make(const struct xd_record_build *build, struct plan *plan, const char **ret_field)
 {
     const struct xd_record_core *core = &build->core;
     if (core->present & ~XD_GROUPS_ALL)
@@ -93,24 +95,23 @@ static int plan_make(const struct xd_record_build *build, struct plan *ret_plan,
     if (wrong)
         return invalid(wrong, ret_field);
 
-    struct plan plan = {.tlv_bytes = build->extra_tlv_bytes};
     int status = extra_tlvs_check(build, ret_field);
+    plan->tlv_bytes = build->extra_tlv_bytes;
     if (status == 0)
-        status = plan_keys(build, &plan, ret_field);
+        status = plan_keys(build, plan, ret_field);
     if (status < 0)
         return status;
-    if (plan.tlv_bytes > XD_RECORD_TLV_BYTES_MAX)
+    if (plan->tlv_bytes > XD_RECORD_TLV_BYTES_MAX)
         return invalid("tlvs", ret_field);
-    plan.tlv_bytes = xd_record_padded(plan.tlv_bytes);
+    plan->tlv_bytes = xd_record_padded(plan->tlv_bytes);
 
-    uint32_t head = XD_CORE_BYTES + xd_groups_bytes(core->present) + plan.tlv_bytes;
+    uint32_t head = XD_CORE_BYTES + xd_groups_bytes(core->present) + plan->tlv_bytes;
     if (build->payload_bytes > XD_RECORD_BYTES_MAX - head) {
         *ret_field = "payload";
         return XD_RECORD_TOO_LARGE;
     }
-    plan.record_bytes = head + build->payload_bytes;
-    XD_ASSERT(plan.record_bytes <= XD_RECORD_BYTES_MAX);
-    *ret_plan = plan;
+    plan->record_bytes = head + build->payload_bytes;
+    XD_ASSERT(plan->record_bytes <= XD_RECORD_BYTES_MAX);
     return 0;
 }
 
@@ -185,7 +186,7 @@ int xd_record_encode(const struct xd_record_build *build, uint8_t *buffer, size_
 {
     XD_ASSERT(ret_field);
     XD_ASSERT(build->payload || build->payload_bytes == 0);
-    struct plan plan;
+    struct plan plan = {0};
     int status = plan_make(build, &plan, ret_field);
     if (status < 0)
         return status;
