@@ -73,11 +73,23 @@ static void take_catalog(xdock_client_t *client, const struct xd_reply_head *hea
 {
     struct xd_catalog *catalog = &client->catalog;
     const char *field = "";
+    int taken = 0;
     XD_ASSERT(catalog->asked);
     catalog->asked = false;
     catalog->status = head->status;
-    if (head->status >= 0 && xd_catalog_take(catalog, body, bytes, &field) < 0) {
-        catalog->status = XD_FRAME_MALFORMED;
+    if (head->status == XD_FIELD_INVALID && catalog->has.topics > 0) {
+        xd_catalog_forget(catalog); /* the folder was put back to an older state */
+        catalog->wanted = true;
+        return;
+    }
+    if (head->status >= 0)
+        taken = xd_catalog_take(catalog, body, bytes, &field);
+    if (taken == 1) {
+        catalog->wanted = true;
+        return;
+    }
+    if (taken < 0) {
+        catalog->status = taken;
         break_off(client, "CATALOG", field);
     }
     catalog->fetches++;
@@ -159,7 +171,8 @@ static void ask_catalog(xdock_client_t *client, uint64_t now_ns)
     struct xd_catalog *catalog = &client->catalog;
     if (!catalog->wanted || catalog->asked || now_ns < catalog->retry_ns)
         return;
-    if (xd_connection_request(&client->connection, XD_OP_CATALOG, NULL, 0, client, 0, NULL, 0) < 0)
+    if (xd_connection_request(&client->connection, XD_OP_CATALOG, &catalog->has,
+                              sizeof(catalog->has), client, 0, NULL, 0) < 0)
         return;
     catalog->asked = true;
     catalog->wanted = false;

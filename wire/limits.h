@@ -62,7 +62,10 @@
 #define XD_FACILITIES_MAX 4096u
 #define XD_SHARDS_MAX 64u /* of a broker */
 #define XD_PARTITION_WIDTH_MAX 64u
-#define XD_PARTITIONS_MAX 32768u
+#define XD_PARTITIONS_MAX 131072u
+
+/* Partitions of one facility: every topic in its full width. A channel has no more chains. */
+#define XD_CHAINS_MAX (XD_TOPICS_MAX * XD_PARTITION_WIDTH_MAX)
 
 /* Partition number of batches that belong to none (control batches). */
 #define XD_PARTITION_NONE 0xffffffffu
@@ -85,11 +88,8 @@ static_assert(XD_BATCH_BYTES_MAX + 1024u <= XD_FRAME_BYTES_DEFAULT_MAX,
 static_assert(XD_BATCH_BYTES_MAX % XD_BATCH_ALIGN == 0, "the largest batch is aligned");
 static_assert(XD_ADMIN_REPLY_BYTES_MAX < XD_FRAME_BYTES_DEFAULT_MAX, "an admin reply fits");
 static_assert(XD_FRAME_BYTES_DEFAULT_MAX <= XD_FRAME_BYTES_HARD_MAX, "default within hard cap");
-static_assert(XD_TOPICS_MAX * 80u + XD_FACILITIES_MAX * 80u + XD_PARTITIONS_MAX * 16u + 1024u <=
-                  XD_FRAME_BYTES_DEFAULT_MAX,
-              "the whole catalog fits one frame");
-static_assert(XD_PARTITIONS_MAX * 24u + 1024u <= XD_FRAME_BYTES_DEFAULT_MAX,
-              "an open's reply with a chain in every partition fits one frame");
+static_assert(XD_CHAINS_MAX * 24u + 1024u <= XD_FRAME_BYTES_DEFAULT_MAX,
+              "an open's reply with a chain in every partition of a facility fits one frame");
 static_assert(XD_BATCH_RAW_BYTES_MAX <= 0xffffffffu / 2u, "raw size fits signed arithmetic");
 
 #endif

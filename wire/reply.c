@@ -158,13 +158,17 @@ static int check_facility(const struct xd_catalog_facility *facility, const char
     return 0;
 }
 
-static int check_placement(const struct xd_catalog_placement *placement, const char **ret_field)
+/* Placements rise by partition, without overlap, inside what the catalog has. */
+static int check_placement(const struct xd_catalog_placement *placement, uint32_t behind,
+                           uint32_t partition_total, const char **ret_field)
 {
+    XD_ASSERT(partition_total <= XD_PARTITIONS_MAX);
     if (placement->topic == 0)
         return refuse("topic", ret_field);
     if (placement->width == 0 || placement->width > XD_PARTITION_WIDTH_MAX)
         return refuse("width", ret_field);
-    if (placement->partition_base > XD_PARTITIONS_MAX - placement->width)
+    if (placement->partition_base < behind || placement->partition_base > partition_total ||
+        placement->width > partition_total - placement->partition_base)
         return refuse("partition_base", ret_field);
     return 0;
 }
@@ -173,26 +177,34 @@ static int check_placement(const struct xd_catalog_placement *placement, const c
 static int check_catalog_rows(const struct xd_catalog_view *view, const char **ret_field)
 {
     int status = 0;
+    uint32_t behind = 0;
     for (uint32_t i = 0; i < view->fixed.topic_count && status == 0; i++)
         status = check_topic(&view->topics[i], ret_field);
     for (uint32_t i = 0; i < view->fixed.facility_count && status == 0; i++)
         status = check_facility(&view->facilities[i], ret_field);
-    for (uint32_t i = 0; i < view->fixed.placement_count && status == 0; i++)
-        status = check_placement(&view->placements[i], ret_field);
+    for (uint32_t i = 0; i < view->fixed.placement_count && status == 0; i++) {
+        status =
+            check_placement(&view->placements[i], behind, view->fixed.partition_total, ret_field);
+        behind = view->placements[i].partition_base + view->placements[i].width;
+    }
     return status;
 }
 
 static int check_catalog_counts(const struct xd_catalog_reply *fixed, size_t rows_bytes,
                                 const char **ret_field)
 {
-    if (fixed->reserved != 0)
-        return refuse("reserved", ret_field);
-    if (fixed->topic_count > XD_TOPICS_MAX)
+    if (fixed->topic_total > XD_TOPICS_MAX)
+        return refuse("topic_total", ret_field);
+    if (fixed->facility_total > XD_FACILITIES_MAX)
+        return refuse("facility_total", ret_field);
+    if (fixed->partition_total > XD_PARTITIONS_MAX)
+        return refuse("partition_total", ret_field);
+    if (fixed->topic_count > fixed->topic_total)
         return refuse("topic_count", ret_field);
-    if (fixed->facility_count > XD_FACILITIES_MAX)
+    if (fixed->facility_count > fixed->facility_total)
         return refuse("facility_count", ret_field);
     /* A placement has at least one partition. */
-    if (fixed->placement_count > XD_PARTITIONS_MAX)
+    if (fixed->placement_count > fixed->partition_total)
         return refuse("placement_count", ret_field);
     size_t stated = fixed->topic_count * sizeof(struct xd_catalog_topic) +
                     fixed->facility_count * sizeof(struct xd_catalog_facility) +
@@ -260,7 +272,7 @@ int xd_open_reply_decode(const uint8_t *p, size_t bytes, struct xd_open_view *re
         return status;
     if (view.fixed.reserved != 0)
         return refuse("reserved", ret_field);
-    if (view.fixed.chain_count > XD_PARTITIONS_MAX)
+    if (view.fixed.chain_count > XD_CHAINS_MAX)
         return refuse("chain_count", ret_field);
     if (xd_reader_left(&reader) != view.fixed.chain_count * sizeof(struct xd_open_chain))
         return refuse("length", ret_field);

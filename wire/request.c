@@ -138,6 +138,32 @@ int xd_hello_decode(const uint8_t *p, size_t bytes, struct xd_hello_request *ret
     return 0;
 }
 
+int xd_catalog_decode(const uint8_t *p, size_t bytes, struct xd_catalog_request *ret,
+                      const char **ret_field)
+{
+    XD_ASSERT(ret != NULL);
+    XD_ASSERT(ret_field != NULL);
+    struct xd_catalog_request request = {0};
+    struct xd_reader reader = xd_reader_init(p, bytes);
+
+    int status = bytes != 0 ? xd_reader_fixed(&reader, &request, sizeof(request), ret_field) : 0;
+    if (status < 0)
+        return status;
+    if (request.reserved != 0)
+        return xd_refuse(XD_FRAME_MALFORMED, "reserved", ret_field);
+    status = xd_reader_end(&reader, ret_field);
+    if (status < 0)
+        return status;
+    if (request.topics > XD_TOPICS_MAX)
+        return xd_refuse(XD_FIELD_INVALID, "topics", ret_field);
+    if (request.facilities > XD_FACILITIES_MAX)
+        return xd_refuse(XD_FIELD_INVALID, "facilities", ret_field);
+    if (request.partitions > XD_PARTITIONS_MAX)
+        return xd_refuse(XD_FIELD_INVALID, "partitions", ret_field);
+    *ret = request;
+    return 0;
+}
+
 /* The numbers of an open: what the client claims to have sent must hang together. */
 static int check_open(const struct xd_open *open, const char **ret_field)
 {

@@ -120,14 +120,27 @@ struct xd_hello_reply {
 static_assert(sizeof(struct xd_hello) == 8, "hello size");
 static_assert(sizeof(struct xd_hello_reply) == 56, "hello reply size");
 
-/* ---- CATALOG: request has no body ------------------------------------------------------------ */
-/* reply: this, then topics, then facilities, then placements, each array 8-byte aligned */
+/* ---- CATALOG --------------------------------------------------------------------------------- */
+/* A catalog only grows at its ends: topics and facilities in rising number, placements in rising
+ * partition. So a client that says how far its copy reaches gets what lies behind, as much as fits
+ * one page, and asks again until it has as much as the reply says there is. */
+struct xd_catalog_request {
+    uint32_t topics;     /*  0 topics that the client has, */
+    uint32_t facilities; /*  4 facilities, */
+    uint32_t partitions; /*  8 and partitions: the end of its last placement */
+    uint32_t reserved;   /* 12 zero */
+};
+static_assert(sizeof(struct xd_catalog_request) == 16, "catalog request size");
+/* reply: this, then topics, then facilities, then placements, each array 8-byte aligned. A shard
+ * that has less than the client gives totals below the client's and no rows. */
 struct xd_catalog_reply {
-    uint64_t epoch;           /* 0 */
-    uint32_t topic_count;     /* 8 */
+    uint64_t epoch;           /*  0 */
+    uint32_t topic_count;     /*  8 rows of this page */
     uint32_t facility_count;  /* 12 */
     uint32_t placement_count; /* 16 (topic, facility) pairs */
-    uint32_t reserved;        /* 20 zero */
+    uint32_t topic_total;     /* 20 rows of the whole catalog */
+    uint32_t facility_total;  /* 24 */
+    uint32_t partition_total; /* 28 partitions of all placements */
 };
 struct xd_catalog_topic { /* 80 bytes */
     uint32_t topic;       /* 0 registry number, from 1 */
@@ -149,6 +162,7 @@ struct xd_catalog_placement {
     uint32_t partition_base; /* 8 partitions base .. base + width - 1 */
     uint32_t width;          /* 12 */
 };
+static_assert(sizeof(struct xd_catalog_reply) == 32, "catalog reply size");
 static_assert(sizeof(struct xd_catalog_topic) == 80, "catalog topic size");
 static_assert(sizeof(struct xd_catalog_facility) == 80, "catalog facility size");
 static_assert(sizeof(struct xd_catalog_placement) == 16, "catalog placement size");
@@ -306,6 +320,9 @@ struct xd_admin_request {
  * from the payload. */
 int xd_hello_decode(const uint8_t *p, size_t bytes, struct xd_hello_request *ret,
                     const char **ret_field);
+/* No bytes at all stand for a client that has nothing. */
+int xd_catalog_decode(const uint8_t *p, size_t bytes, struct xd_catalog_request *ret,
+                      const char **ret_field);
 int xd_open_decode(const uint8_t *p, size_t bytes, struct xd_open_request *ret,
                    const char **ret_field);
 /* The head alone, for a receiver whose batches lie in pieces; `bytes` may end behind the head. */

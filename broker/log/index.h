@@ -2,10 +2,11 @@
  *
  * The partition index: which blocks hold batches of a partition, and from which offset on.
  *
- * One entry of 24 bytes per (partition, block). The entries of a partition lie in chunks of 1 KiB
- * from one pool, linked oldest to newest. Each chunk also links to its predecessor and to one far
- * older chunk, chosen as in a skew-binary list, so a look-up from the newest chunk takes O(log n)
- * steps while adding at the end and trimming at the front stay O(1).
+ * One entry of 24 bytes per (partition, block). The entries of a partition lie in chunks of 256
+ * bytes from one pool, linked oldest to newest: small, because every partition has one that is
+ * partly empty. Each chunk also links to its predecessor and to one far older chunk, chosen as in a
+ * skew-binary list, so a look-up from the newest chunk takes O(log n) steps while adding at the end
+ * and trimming at the front stay O(1).
  *
  * Normal path: index_add for every batch that became durable, index_find and index_next for
  * readers, index_trim when retention drops a segment, index_save and index_load for checkpoints.
@@ -22,7 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define INDEX_CHUNK_ENTRIES 41u
+#define INDEX_CHUNK_BYTES 256u
+#define INDEX_CHUNK_ENTRIES 9u
 #define INDEX_NONE 0xffffffffu
 
 struct index_entry {
@@ -40,9 +42,9 @@ struct index_chunk {
     uint16_t first;       /* entries below are trimmed */
     uint16_t count;       /* entries used, trimmed ones included */
     struct index_entry entries[INDEX_CHUNK_ENTRIES]; /* in rising sequence */
-    uint64_t reserved;                               /* fills the kilobyte, zero */
+    uint64_t reserved;                               /* fills the 256 bytes, zero */
 };
-static_assert(sizeof(struct index_chunk) == 1024, "index chunk size");
+static_assert(sizeof(struct index_chunk) == INDEX_CHUNK_BYTES, "index chunk size");
 
 struct index_partition {
     uint64_t first_offset; /* first one kept */

@@ -227,10 +227,10 @@ static void sift(struct xd_open_chain *heap, uint32_t count, uint32_t at)
     heap[at] = sinking;
 }
 
-/* A heap sort: a channel may have 32,768 chains, and nothing may be allocated. */
+/* A heap sort: a channel may have XD_CHAINS_MAX chains, and nothing may be allocated. */
 static void sort_by_partition(struct xd_open_chain *chains, uint32_t count)
 {
-    XD_ASSERT(count <= XD_PARTITIONS_MAX);
+    XD_ASSERT(count <= XD_CHAINS_MAX);
     for (uint32_t at = count / 2; at-- > 0;)
         sift(chains, count, at);
     for (uint32_t left = count; left > 1;) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Greeting, catalog, opens and closes of channels.
+ * Greeting, opens and closes of channels.
  */
 #include "broker/shard/state.h"
 
@@ -22,7 +22,7 @@ static_assert(XD_FRAME_HEADER_BYTES + sizeof(struct xd_reply_head) + XD_DETAIL_B
                   16384,
               "a small open's reply fits the smallest output chunk");
 static_assert(ANSWERS_BODY_AT + sizeof(struct xd_open_reply) +
-                      XD_PARTITIONS_MAX * sizeof(struct xd_open_chain) <=
+                      XD_CHAINS_MAX * sizeof(struct xd_open_chain) <=
                   XD_FRAME_BYTES_DEFAULT_MAX,
               "the largest open's reply fits the smallest large buffer");
 
@@ -78,73 +78,6 @@ int on_ping(struct shard *shard, const struct net_frame *frame)
     return answers_reply(shard, frame->conn, XD_OP_PING, frame->head.correlation, 0, 0, "", NULL, 0)
                ? 0
                : -EAGAIN;
-}
-
-/* ---- CATALOG ------------------------------------------------------------------------------- */
-
-static uint8_t *put(uint8_t *at, const void *data, size_t bytes)
-{
-    XD_ASSERT(((uintptr_t)at & 7u) == 0 && bytes % 8 == 0);
-    memcpy(at, data, bytes);
-    return at + bytes;
-}
-
-static uint8_t *put_rows(const struct catalog *catalog, uint8_t *at)
-{
-    for (uint32_t i = 0; i < catalog->topic_count; i++) {
-        const struct topic *topic = &catalog->topics[i];
-        struct xd_catalog_topic row = {.topic = topic->number,
-                                       .strategy = topic->strategy,
-                                       .width = topic->width,
-                                       .name_bytes = topic->name_bytes};
-        memcpy(row.name, topic->name, topic->name_bytes);
-        at = put(at, &row, sizeof row);
-    }
-    for (uint32_t i = 0; i < catalog->facility_count; i++) {
-        const struct facility *facility = &catalog->facilities[i];
-        struct xd_catalog_facility row = {.facility = facility->number,
-                                          .name_bytes = facility->name_bytes};
-        memcpy(row.name, facility->name, facility->name_bytes);
-        at = put(at, &row, sizeof row);
-    }
-    for (uint32_t topic = 1; topic <= catalog->topic_count; topic++) {
-        for (uint32_t facility = 0; facility <= catalog->facility_count; facility++) {
-            struct xd_catalog_placement row = {.topic = topic,
-                                               .facility = facility,
-                                               .partition_base =
-                                                   catalog_placement(catalog, topic, facility),
-                                               .width = catalog->topics[topic - 1].width};
-            at = put(at, &row, sizeof row);
-        }
-    }
-    return at;
-}
-
-int on_catalog(struct shard *shard, const struct net_frame *frame)
-{
-    const struct catalog *catalog = &shard->catalog;
-    if (frame->head.length != 0)
-        return -ECONNABORTED;
-    if (catalog->pending_index > log_durable_index(shard->log))
-        return -EAGAIN; /* the newest entry is not durable: soon */
-    uint8_t *large = answers_large(shard, frame->conn);
-    if (large == NULL)
-        return -EAGAIN;
-
-    struct xd_catalog_reply reply = {.epoch = catalog->epoch,
-                                     .topic_count = catalog->topic_count,
-                                     .facility_count = catalog->facility_count,
-                                     .placement_count =
-                                         catalog->topic_count * (catalog->facility_count + 1)};
-    uint8_t *body = large + ANSWERS_BODY_AT;
-    uint8_t *end = put_rows(catalog, put(body, &reply, sizeof reply));
-    XD_ASSERT((uint64_t)(end - body) ==
-              sizeof reply + reply.topic_count * sizeof(struct xd_catalog_topic) +
-                  reply.facility_count * sizeof(struct xd_catalog_facility) +
-                  reply.placement_count * sizeof(struct xd_catalog_placement));
-    answers_send_large(shard, frame->conn, XD_OP_CATALOG, frame->head.correlation,
-                       catalog->pending_index, large, (uint32_t)(end - body));
-    return 0;
 }
 
 /* ---- PRODUCER_OPEN, PRODUCER_CLOSE --------------------------------------------------------- */

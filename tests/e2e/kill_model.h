@@ -15,6 +15,7 @@
 #define CROSSDOCK_TESTS_E2E_KILL_MODEL_H
 
 #include "tests/support/history_check.h"
+#include "wire/limits.h"
 
 #include <crossdock/crossdock.h>
 
@@ -25,7 +26,7 @@
 #define MODEL_SKUS 1000u       /* per facility */
 #define MODEL_PAYLOAD_MIN 16u  /* with keys and header this gives records of 100 to 400 bytes */
 #define MODEL_PAYLOAD_MAX 312u /* */
-#define MODEL_PARTITIONS_MAX 32768u
+#define MODEL_PARTITIONS_MAX XD_PARTITIONS_MAX
 
 /* What the history has no name for. */
 enum model_fault {

@@ -4,6 +4,7 @@
 Numbers and names come from wire/status.def and wire/request.def; layouts are those of wire/frame.h,
 wire/request.h and wire/batch.h. BATCH_TOOL names the program that makes records and checksums.
 """
+import json
 import os
 import re
 import socket
@@ -25,7 +26,8 @@ PRODUCE_HEAD = struct.Struct('<IB3xQ')
 ACK_HEAD = struct.Struct('<IIQQ')
 ACK = struct.Struct('<QIiQQQQQIIHB5x')
 READ = struct.Struct('<IB3xQII')
-CATALOG_REPLY = struct.Struct('<QIIII')
+CATALOG_REQUEST = struct.Struct('<IIII')
+CATALOG_REPLY = struct.Struct('<QIIIIII')
 CATALOG_TOPIC = struct.Struct('<IBBBB72s')
 CATALOG_FACILITY = struct.Struct('<IB3x72s')
 CATALOG_PLACEMENT = struct.Struct('<IIII')
@@ -193,23 +195,35 @@ class Connection:
 
     def catalog(self):
         """Places of topics: {(topic, facility name or ''): Place}."""
-        body = self.request('CATALOG').body
-        _, topics, facilities, placements, _ = CATALOG_REPLY.unpack_from(body)
-        at = CATALOG_REPLY.size
-        names, sites, places = {}, {0: ''}, {}
-        for _ in range(topics):
-            number, _, _, size, _, name = CATALOG_TOPIC.unpack_from(body, at)
-            names[number] = name[:size].decode()
-            at += CATALOG_TOPIC.size
-        for _ in range(facilities):
-            number, size, name = CATALOG_FACILITY.unpack_from(body, at)
-            sites[number] = name[:size].decode()
-            at += CATALOG_FACILITY.size
-        for _ in range(placements):
-            topic, site, base, width = CATALOG_PLACEMENT.unpack_from(body, at)
-            places[names[topic], sites[site]] = Place(base, width)
-            at += CATALOG_PLACEMENT.size
+        names, sites, places, has, totals = {}, {0: ''}, {}, (0, 0, 0), None
+        while has != totals:
+            body = self.request('CATALOG', CATALOG_REQUEST.pack(*has, 0)).body
+            _, topics, facilities, placements, *totals = CATALOG_REPLY.unpack_from(body)
+            totals, end, at = tuple(totals), has[2], CATALOG_REPLY.size
+            for _ in range(topics):
+                number, _, _, size, _, name = CATALOG_TOPIC.unpack_from(body, at)
+                names[number] = name[:size].decode()
+                at += CATALOG_TOPIC.size
+            for _ in range(facilities):
+                number, size, name = CATALOG_FACILITY.unpack_from(body, at)
+                sites[number] = name[:size].decode()
+                at += CATALOG_FACILITY.size
+            for _ in range(placements):
+                topic, site, base, width = CATALOG_PLACEMENT.unpack_from(body, at)
+                places[names[topic], sites[site]] = Place(base, width)
+                end = base + width
+                at += CATALOG_PLACEMENT.size
+            if (len(names), len(sites) - 1, end) == has != totals:
+                raise AssertionError(f'no rows behind {has} of {totals}')
+            has = len(names), len(sites) - 1, end
         return places
+
+    def admin(self, verb, **arguments):
+        """What a verb answers."""
+        answer = self.request('ADMIN', text(verb) + json.dumps(arguments).encode())
+        if answer.status < 0:
+            raise AssertionError(f'{verb}: {answer.name}: {answer.detail}')
+        return json.loads(answer.body)
 
     def open(self, source, facility, channel=''):
         """Opens a channel without memory of earlier sequences; Channel, or the refusing Answer."""

@@ -76,6 +76,15 @@ static int run_produce(const uint8_t *p, size_t bytes, const char **ret_field)
     return 0;
 }
 
+static int run_catalog(const uint8_t *p, size_t bytes, const char **ret_field)
+{
+    struct xd_catalog_request request;
+    int status = xd_catalog_decode(p, bytes, &request, ret_field);
+    if (status == 0 && bytes != 0)
+        expect_same(p, bytes, (const uint8_t *)&request, (int)sizeof(request));
+    return status;
+}
+
 static int run_close(const uint8_t *p, size_t bytes, const char **ret_field)
 {
     struct xd_close close;
@@ -185,6 +194,7 @@ static int run_reply_head(const uint8_t *p, size_t bytes, const char **ret_field
 static const run_body bodies[] = {
     run_hello,       run_open,          run_produce,    run_close,      run_read, run_admin,
     run_hello_reply, run_catalog_reply, run_open_reply, run_read_reply, run_ack,  run_reply_head,
+    run_catalog,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

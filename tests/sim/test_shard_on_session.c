@@ -48,8 +48,11 @@ Test(shard_on_session, catalog_shows_topics_facilities_and_placements)
     cr_assert_eq(memcmp(view.topics[0].name, "stock", 5), 0);
     cr_assert_eq(view.topics[0].strategy, XD_STRATEGY_SKU);
     cr_assert_eq(memcmp(view.facilities[0].name, "DC07", 4), 0);
-    cr_assert_eq(view.placements[1].partition_base, 4);
-    cr_assert_eq(view.placements[1].width, 3);
+    cr_assert_eq(view.placements[1].topic, 2, "in rising partition");
+    cr_assert_eq(view.placements[1].partition_base, 3);
+    cr_assert_eq(view.placements[2].partition_base, 4);
+    cr_assert_eq(view.placements[2].width, 3);
+    cr_assert_eq(view.fixed.partition_total, 8);
     cr_assert_eq(view.placements[3].partition_base, 7);
     shard_kit_close(kit);
 }

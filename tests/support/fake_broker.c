@@ -206,6 +206,7 @@ struct fake_broker *fake_broker_new(void)
     broker->open_chains_max = FAKE_CHAINS_MAX;
     broker->catalog_epoch = 1;
     broker->topic_count = 2;
+    broker->catalog_rows_max = UINT32_MAX;
     broker->width = FAKE_WIDTH;
     broker->read_bytes_max = XD_FRAME_BYTES_DEFAULT_MAX;
     broker->now_ns = 1000000000ull;

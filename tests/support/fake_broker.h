@@ -102,29 +102,32 @@ struct fake_broker {
     struct xd_hello_reply hello; /* what HELLO answers */
     uint64_t catalog_epoch;      /* named in every answer */
     uint32_t topic_count;        /* of the catalog: 1 or 2 */
+    uint32_t catalog_rows_max;   /* of a page of the catalog */
+    int catalog_status;          /* negative: answer to a client that has a copy already */
     uint32_t width;              /* of every placement; not FAKE_WIDTH: topic_count is 1 */
     uint32_t read_bytes_max;     /* a reply to READ stops behind as many bytes */
     bool damage_reads;           /* the next batch that is read has a flipped bit */
 
     /* ---- what tests look at ---- */
-    uint64_t now_ns;     /* the clock */
-    uint64_t waited_ns;  /* time that passed in waits */
-    uint32_t connects;   /* attempts that succeeded */
-    uint32_t attempts;   /* all attempts */
-    uint32_t greetings;  /* HELLO frames */
-    uint32_t catalogs;   /* CATALOG frames */
-    uint32_t opens;      /* PRODUCER_OPEN frames */
-    uint32_t closes;     /* PRODUCER_CLOSE frames */
-    uint32_t pings;      /* PING frames */
-    uint32_t reads;      /* READ frames */
-    uint32_t waits;      /* READs that wait at an end now */
-    uint32_t waits_max;  /* most of them at once */
-    uint32_t produces;   /* PRODUCE frames */
-    uint32_t batches;    /* batches in them */
-    uint32_t refusals;   /* batches answered with a negative status */
-    uint32_t duplicates; /* batches recognised */
-    uint64_t low;        /* of the newest PRODUCE */
-    uint32_t unanswered; /* batches judged whose final answer has not been sent */
+    uint64_t now_ns;                       /* the clock */
+    uint64_t waited_ns;                    /* time that passed in waits */
+    uint32_t connects;                     /* attempts that succeeded */
+    uint32_t attempts;                     /* all attempts */
+    uint32_t greetings;                    /* HELLO frames */
+    uint32_t catalogs;                     /* CATALOG frames */
+    struct xd_catalog_request catalog_has; /* what the newest one said */
+    uint32_t opens;                        /* PRODUCER_OPEN frames */
+    uint32_t closes;                       /* PRODUCER_CLOSE frames */
+    uint32_t pings;                        /* PING frames */
+    uint32_t reads;                        /* READ frames */
+    uint32_t waits;                        /* READs that wait at an end now */
+    uint32_t waits_max;                    /* most of them at once */
+    uint32_t produces;                     /* PRODUCE frames */
+    uint32_t batches;                      /* batches in them */
+    uint32_t refusals;                     /* batches answered with a negative status */
+    uint32_t duplicates;                   /* batches recognised */
+    uint64_t low;                          /* of the newest PRODUCE */
+    uint32_t unanswered;                   /* batches judged whose final answer has not been sent */
     uint32_t unanswered_max;
     uint64_t in_bytes_total;        /* received from the client, over all connections */
     uint64_t out_bytes_total;       /* given to the client */

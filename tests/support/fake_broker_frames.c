@@ -98,19 +98,32 @@ static uint32_t placement_base(const struct fake_broker *broker, uint32_t topic,
     return FAKE_WIDE_BASE + facility * broker->width;
 }
 
-static void on_catalog(struct fake_broker *broker, const struct xd_frame *frame)
+/* What is behind the client's copy, at most catalog_rows_max rows of it. */
+static void on_catalog(struct fake_broker *broker, const struct xd_frame *frame,
+                       const uint8_t *payload)
 {
     struct {
         struct xd_catalog_reply fixed;
         uint8_t rows[1024];
     } body = {.fixed = {.epoch = broker->catalog_epoch,
-                        .topic_count = broker->topic_count,
-                        .facility_count = 2,
-                        .placement_count = broker->topic_count * 3}};
+                        .topic_total = broker->topic_count,
+                        .facility_total = 2,
+                        .partition_total =
+                            placement_base(broker, broker->topic_count, 2) + broker->width}};
     static const char *const topics[] = {"stock", "order"};
     static const char *const facilities[] = {"DC07", "DC08"};
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < broker->topic_count; i++) {
+    struct xd_catalog_request has;
+    const char *field = "";
+    uint32_t at = 0, left = broker->catalog_rows_max;
+    int status = xd_catalog_decode(payload, frame->length, &has, &field);
+    XD_ASSERT(status == 0);
+    broker->catalog_has = has;
+    if (broker->catalog_status < 0 && has.partitions > 0) {
+        broker->catalogs++;
+        put_reply(broker, frame, broker->catalog_status, "", NULL, 0);
+        return;
+    }
+    for (uint32_t i = has.topics; i < broker->topic_count && left > 0; i++, left--) {
         struct xd_catalog_topic row = {.topic = i + 1,
                                        .strategy = i == 0 ? 0 : 3,
                                        .width = (uint8_t)broker->width,
@@ -118,21 +131,27 @@ static void on_catalog(struct fake_broker *broker, const struct xd_frame *frame)
         memcpy(row.name, topics[i], 5);
         memcpy(body.rows + at, &row, sizeof(row));
         at += sizeof(row);
+        body.fixed.topic_count++;
     }
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = has.facilities; i < 2 && left > 0; i++, left--) {
         struct xd_catalog_facility row = {.facility = i + 1, .name_bytes = 4};
         memcpy(row.name, facilities[i], 4);
         memcpy(body.rows + at, &row, sizeof(row));
         at += sizeof(row);
+        body.fixed.facility_count++;
     }
-    for (uint32_t i = 0; i < broker->topic_count * 3; i++) {
+    for (uint32_t i = 0; i < broker->topic_count * 3 && left > 0; i++) {
         const struct xd_catalog_placement row = {.topic = i / 3 + 1,
                                                  .facility = i % 3,
                                                  .partition_base =
                                                      placement_base(broker, i / 3 + 1, i % 3),
                                                  .width = broker->width};
+        if (row.partition_base < has.partitions)
+            continue;
         memcpy(body.rows + at, &row, sizeof(row));
         at += sizeof(row);
+        body.fixed.placement_count++;
+        left--;
     }
     broker->catalogs++;
     put_reply(broker, frame, 0, "", &body, (uint32_t)sizeof(body.fixed) + at);
@@ -317,7 +336,7 @@ static void on_frame(struct fake_broker *broker, const struct xd_frame *frame,
         put_reply(broker, frame, 0, "", NULL, 0);
         break;
     case XD_OP_CATALOG:
-        on_catalog(broker, frame);
+        on_catalog(broker, frame, payload);
         break;
     case XD_OP_PRODUCER_OPEN:
         on_open(broker, frame, payload);

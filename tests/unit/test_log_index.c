@@ -294,8 +294,8 @@ Test(log_index, loads_what_it_saved)
     struct index_cursor a, b;
     uint64_t position = FIRST_POSITION;
 
-    begin(&f, 100);
-    begin(&g, 100);
+    begin(&f, 400);
+    begin(&g, 400);
     for (uint32_t i = 0; i < 1000; i++, position += 8192)
         cr_assert_eq(add(&f, i % 3, 2, position, 5 + i), 0);
     index_trim(&f.index, 0, FIRST_POSITION + 8192 * 500);
@@ -303,7 +303,7 @@ Test(log_index, loads_what_it_saved)
     uint64_t bytes = index_saved_bytes(&f.index);
     uint8_t *saved = malloc(bytes);
     cr_assert_eq(index_save(&f.index, saved), bytes);
-    cr_assert_leq(bytes, index_saved_bytes_max(100, PARTITIONS));
+    cr_assert_leq(bytes, index_saved_bytes_max(400, PARTITIONS));
     cr_assert_eq(index_load(&g.index, saved, bytes, 0), 0);
     cr_assert_eq(g.index.entry_count, f.index.entry_count);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
@@ -326,8 +326,8 @@ Test(log_index, trims_while_loading)
     struct fixture f, g;
     uint64_t position = FIRST_POSITION;
 
-    begin(&f, 40);
-    begin(&g, 12);
+    begin(&f, 140);
+    begin(&g, 46);
     for (uint32_t i = 0; i < 1200; i++, position += 8192)
         cr_assert_eq(add(&f, i / 400, 1, position, 1), 0);
     uint64_t bytes = index_saved_bytes(&f.index);

@@ -27,7 +27,7 @@ Test(log_log_open, refuses_a_folder_that_needs_more)
     run_crash(&run, SIM_CRASH_KEEP_NONE);
 
     run.options = good;
-    run.options.index_bytes = 4u << 10; /* fewer chunks than partitions */
+    run.options.index_bytes = 4 * INDEX_CHUNK_BYTES; /* fewer chunks than partitions */
     cr_assert_eq(run_open(&run), XD_OPTION_INVALID);
     cr_assert(strstr(run.why, "index_bytes") != NULL, "%s", run.why);
     run_crash(&run, SIM_CRASH_KEEP_NONE);
@@ -461,7 +461,7 @@ Test(log_log_open, refuses_a_tail_that_needs_more)
     run_crash(&run, SIM_CRASH_KEEP_NONE);
 
     run.options = good;
-    run.options.index_bytes = 4u << 10;
+    run.options.index_bytes = 4 * INDEX_CHUNK_BYTES;
     cr_assert_eq(run_open(&run), XD_OPTION_INVALID);
     cr_assert_not_null(strstr(run.why, "index_bytes is too small"), "%s", run.why);
     run_crash(&run, SIM_CRASH_KEEP_NONE);

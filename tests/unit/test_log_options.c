@@ -2,6 +2,7 @@
  *
  * The options of a log: defaults, ranges, and the memory that they need.
  */
+#include "broker/log/index.h"
 #include "tests/support/log_run.h"
 
 #include <criterion/criterion.h>
@@ -90,7 +91,7 @@ Test(log_options, refuses_options_outside_their_range)
         {OPTION(tail_bytes), (16u << 20) + 4096, 32u << 20},
         {OPTION(retention_bytes), 4ull * SEGMENT_BYTES_MIN - 1, 4ull * SEGMENT_BYTES_MIN},
         {OPTION(retention_us), UINT64_MAX, 0},
-        {OPTION(index_bytes), 1023, 4096},
+        {OPTION(index_bytes), INDEX_CHUNK_BYTES - 1, 4096},
         {OPTION(checkpoint_bytes_max), 4095, 4096},
         {OPTION(checkpoint_bytes_max), (64ull << 30) + 1, 64ull << 30},
         {OPTION(checkpoint_every_bytes), 0, 1},

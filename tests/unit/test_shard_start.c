@@ -5,6 +5,7 @@
  */
 #include "broker/shard/state.h"
 
+#include "broker/log/index.h"
 #include "tests/support/shard_world.h"
 #include "wire/status.h"
 
@@ -52,6 +53,25 @@ Test(shard_start, says_that_memory_is_too_little)
     }
     cr_assert_eq(open_with(world, needed, why), 0, "%s", why);
     world_end(world);
+}
+
+/* The aim for many partitions, with the default settings: whether it is used or not, a partition
+ * takes at most 256 bytes of every shard's tables and checkpoint memory, and the partition index,
+ * whose size is an option of its own, has at least two chunks for each of 100,000. */
+Test(shard_start, a_partition_takes_at_most_256_bytes)
+{
+    enum { MANY = 100000, BYTES_MAX = 256 };
+    struct shard_options options;
+    shard_options_init(&options);
+    options.partitions_max = 1;
+    uint64_t one = shard_bytes_needed(&options);
+    options.partitions_max = MANY;
+    uint64_t many = shard_bytes_needed(&options);
+    cr_assert_gt(many, one);
+    cr_assert_leq((many - one) / (MANY - 1), BYTES_MAX, "%llu bytes",
+                  (unsigned long long)((many - one) / (MANY - 1)));
+    cr_assert_geq(index_chunks_max(options.log.index_bytes), 2 * MANY);
+    cr_assert_leq(MANY, XD_PARTITIONS_MAX);
 }
 
 /* Name of the budget that a shard charged last before it gave up. */

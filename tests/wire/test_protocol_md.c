@@ -34,6 +34,7 @@ static const struct layout {
     LAYOUT(xd_reply_head),
     LAYOUT(xd_hello),
     LAYOUT(xd_hello_reply),
+    LAYOUT(xd_catalog_request),
     LAYOUT(xd_catalog_reply),
     LAYOUT(xd_catalog_topic),
     LAYOUT(xd_catalog_facility),

@@ -316,15 +316,33 @@ Test(reply, hello_version_lies_in_both_ranges)
 /* Counts from outside are bounded before they are multiplied; rows are checked one by one. */
 Test(reply, catalog_refuses_wrong_fields)
 {
-    enum { TOPIC = 24, FACILITY = TOPIC + 80, PLACEMENT = FACILITY + 80 };
+    enum {
+        TOPIC = sizeof(struct xd_catalog_reply),
+        FACILITY = TOPIC + 80,
+        PLACEMENT = FACILITY + 80
+    };
     static const struct rule rules[] = {
         RULE(xd_catalog_reply, topic_count, 0, "length"),
         RULE(xd_catalog_reply, topic_count, 2, "length"),
         RULE(xd_catalog_reply, topic_count, 0xffffffffu, "topic_count"),
         RULE(xd_catalog_reply, facility_count, 0xffffffffu, "facility_count"),
         RULE(xd_catalog_reply, placement_count, 0xffffffffu, "placement_count"),
-        RULE(xd_catalog_reply, placement_count, XD_PARTITIONS_MAX, "length"),
-        RULE(xd_catalog_reply, reserved, 1, "reserved"),
+        RULE(xd_catalog_reply, topic_count, 4, "topic_count"),
+        RULE(xd_catalog_reply, facility_count, 3, "facility_count"),
+        RULE(xd_catalog_reply, placement_count, 24, "length"),
+        RULE(xd_catalog_reply, placement_count, 25, "placement_count"),
+        RULE(xd_catalog_reply, topic_total, 1, NULL),
+        RULE(xd_catalog_reply, topic_total, 0, "topic_count"),
+        RULE(xd_catalog_reply, topic_total, XD_TOPICS_MAX, NULL),
+        RULE(xd_catalog_reply, topic_total, XD_TOPICS_MAX + 1, "topic_total"),
+        RULE(xd_catalog_reply, facility_total, 0, "facility_count"),
+        RULE(xd_catalog_reply, facility_total, XD_FACILITIES_MAX, NULL),
+        RULE(xd_catalog_reply, facility_total, XD_FACILITIES_MAX + 1, "facility_total"),
+        RULE(xd_catalog_reply, partition_total, 0, "placement_count"),
+        RULE(xd_catalog_reply, partition_total, 15, "partition_base"),
+        RULE(xd_catalog_reply, partition_total, 23, "partition_base"),
+        RULE(xd_catalog_reply, partition_total, XD_PARTITIONS_MAX, NULL),
+        RULE(xd_catalog_reply, partition_total, XD_PARTITIONS_MAX + 1, "partition_total"),
         RULE_AT(TOPIC, xd_catalog_topic, topic, 0, "topic"),
         RULE_AT(TOPIC, xd_catalog_topic, strategy, XD_STRATEGY_COUNT, "strategy"),
         RULE_AT(TOPIC, xd_catalog_topic, width, 0, "width"),
@@ -343,10 +361,10 @@ Test(reply, catalog_refuses_wrong_fields)
         RULE_AT(PLACEMENT, xd_catalog_placement, topic, 0, "topic"),
         RULE_AT(PLACEMENT, xd_catalog_placement, width, 0, "width"),
         RULE_AT(PLACEMENT, xd_catalog_placement, width, XD_PARTITION_WIDTH_MAX + 1, "width"),
-        RULE_AT(PLACEMENT, xd_catalog_placement, width, XD_PARTITION_WIDTH_MAX, NULL),
-        RULE_AT(PLACEMENT, xd_catalog_placement, partition_base, XD_PARTITIONS_MAX - 8, NULL),
-        RULE_AT(PLACEMENT, xd_catalog_placement, partition_base, XD_PARTITIONS_MAX - 7,
-                "partition_base"),
+        RULE_AT(PLACEMENT, xd_catalog_placement, width, 1, NULL),
+        RULE_AT(PLACEMENT, xd_catalog_placement, width, 9, "partition_base"),
+        RULE_AT(PLACEMENT, xd_catalog_placement, partition_base, 0, NULL),
+        RULE_AT(PLACEMENT, xd_catalog_placement, partition_base, 17, "partition_base"),
         RULE_AT(PLACEMENT, xd_catalog_placement, partition_base, 0xffffffffu, "partition_base"),
     };
     EXPECT_RULES("CATALOG", rules);
@@ -355,7 +373,7 @@ Test(reply, catalog_refuses_wrong_fields)
 /* The first row that is wrong is named, whatever follows it. */
 Test(reply, catalog_names_the_first_wrong_row)
 {
-    enum { TOPIC = 24, ROW = 80 };
+    enum { TOPIC = sizeof(struct xd_catalog_reply), ROW = 80 };
     struct vector golden = golden_body(1);
     const size_t bytes = golden.bytes + ROW;
     _Alignas(8) uint8_t body[1024];
@@ -369,6 +387,38 @@ Test(reply, catalog_names_the_first_wrong_row)
     ((struct xd_catalog_topic *)(void *)(body + TOPIC + ROW))->reserved = 1;
     cr_assert_eq(decode_catalog(body, bytes, &field), XD_FRAME_MALFORMED);
     cr_assert_str_eq(field, "width");
+    vector_free(&golden);
+}
+
+/* Placements follow one another by partition; a gap is nobody's business, an overlap is. */
+Test(reply, catalog_refuses_placements_that_overlap)
+{
+    static const struct {
+        uint32_t base;
+        const char *field;
+    } cases[] = {{24, NULL},
+                 {30, NULL},
+                 {23, "partition_base"},
+                 {16, "partition_base"},
+                 {8, "partition_base"}};
+    struct vector golden = golden_body(1);
+    const size_t bytes = golden.bytes + sizeof(struct xd_catalog_placement);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _Alignas(8) uint8_t body[1024];
+        const char *field = NULL;
+        cr_assert_leq(bytes, sizeof(body));
+        memcpy(body, golden.data, golden.bytes);
+        struct xd_catalog_reply *fixed = (void *)body;
+        fixed->placement_count = 2;
+        fixed->partition_total = 40;
+        struct xd_catalog_placement *second = (void *)(body + golden.bytes);
+        *second = (struct xd_catalog_placement){
+            .topic = 2, .facility = 2, .partition_base = cases[i].base, .width = 4};
+        int status = decode_catalog(body, bytes, &field);
+        cr_assert_eq(status, cases[i].field != NULL ? XD_FRAME_MALFORMED : 0, "case %zu", i);
+        if (cases[i].field != NULL)
+            cr_assert_str_eq(field, cases[i].field, "case %zu", i);
+    }
     vector_free(&golden);
 }
 

@@ -75,46 +75,50 @@ Test(reply_limits, read_refuses_unpadded_batches)
     vector_free(&v);
 }
 
-/* A catalog that is full to its limits is read; the pointers reach the last rows. */
+/* A catalog that is full to its limits is read, in one page here; the pointers reach the last rows.
+ */
 Test(reply_limits, takes_the_largest_catalog)
 {
-    size_t bytes = sizeof(struct xd_catalog_reply) + XD_TOPICS_MAX * 80 + XD_FACILITIES_MAX * 80 +
-                   XD_PARTITIONS_MAX * 16;
+    enum { ROWS = sizeof(struct xd_catalog_reply) };
+    size_t bytes = ROWS + XD_TOPICS_MAX * 80 + XD_FACILITIES_MAX * 80 + XD_PARTITIONS_MAX * 16;
     struct vector golden = body_of(GOLDEN_CATALOG_REPLY);
     struct vector v = {.data = calloc(1, bytes), .bytes = bytes};
     cr_assert_not_null(v.data);
     struct xd_catalog_reply *catalog = (void *)v.data;
-    catalog->topic_count = XD_TOPICS_MAX;
-    catalog->facility_count = XD_FACILITIES_MAX;
-    catalog->placement_count = XD_PARTITIONS_MAX;
-    uint8_t *at = v.data + sizeof(*catalog);
+    catalog->topic_count = catalog->topic_total = XD_TOPICS_MAX;
+    catalog->facility_count = catalog->facility_total = XD_FACILITIES_MAX;
+    catalog->placement_count = catalog->partition_total = XD_PARTITIONS_MAX;
+    uint8_t *at = v.data + ROWS;
     for (uint32_t i = 0; i < XD_TOPICS_MAX; i++, at += 80)
-        memcpy(at, golden.data + 24, 80);
+        memcpy(at, golden.data + ROWS, 80);
     for (uint32_t i = 0; i < XD_FACILITIES_MAX; i++, at += 80)
-        memcpy(at, golden.data + 104, 80);
-    for (uint32_t i = 0; i < XD_PARTITIONS_MAX; i++, at += 16)
-        memcpy(at, golden.data + 184, 16);
+        memcpy(at, golden.data + ROWS + 80, 80);
+    for (uint32_t i = 0; i < XD_PARTITIONS_MAX; i++, at += 16) {
+        const struct xd_catalog_placement row = {
+            .topic = 3, .facility = 2, .partition_base = i, .width = 1};
+        memcpy(at, &row, sizeof(row));
+    }
     struct xd_catalog_view view;
     const char *field = NULL;
     cr_assert_eq(xd_catalog_reply_decode(v.data, v.bytes, &view, &field), 0, "%s", field);
-    cr_assert_eq(memcmp(view.topics + XD_TOPICS_MAX - 1, golden.data + 24, 80), 0);
-    cr_assert_eq(memcmp(view.facilities + XD_FACILITIES_MAX - 1, golden.data + 104, 80), 0);
-    cr_assert_eq(memcmp(view.placements + XD_PARTITIONS_MAX - 1, golden.data + 184, 16), 0);
+    cr_assert_eq(memcmp(view.topics + XD_TOPICS_MAX - 1, golden.data + ROWS, 80), 0);
+    cr_assert_eq(memcmp(view.facilities + XD_FACILITIES_MAX - 1, golden.data + ROWS + 80, 80), 0);
+    cr_assert_eq(view.placements[XD_PARTITIONS_MAX - 1].partition_base, XD_PARTITIONS_MAX - 1);
     vector_free(&v);
     vector_free(&golden);
 }
 
-/* As many chains as there are partitions. */
-Test(reply_limits, takes_a_chain_for_every_partition)
+/* As many chains as a facility has partitions at most; one more is refused. */
+Test(reply_limits, takes_a_chain_for_every_partition_of_a_facility)
 {
     struct vector v;
-    v.bytes = sizeof(struct xd_open_reply) + XD_PARTITIONS_MAX * sizeof(struct xd_open_chain);
+    v.bytes = sizeof(struct xd_open_reply) + XD_CHAINS_MAX * sizeof(struct xd_open_chain);
     v.data = calloc(1, v.bytes);
     cr_assert_not_null(v.data);
     struct xd_open_reply *open = (void *)v.data;
     struct xd_open_chain *chains = (void *)(v.data + sizeof(*open));
-    open->chain_count = XD_PARTITIONS_MAX;
-    for (uint32_t i = 0; i < XD_PARTITIONS_MAX; i++)
+    open->chain_count = XD_CHAINS_MAX;
+    for (uint32_t i = 0; i < XD_CHAINS_MAX; i++)
         chains[i].partition = i;
     struct xd_open_view view;
     const char *field = NULL;

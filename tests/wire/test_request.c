@@ -55,6 +55,16 @@ static int recode_admin(const uint8_t *p, size_t bytes, uint8_t *out, const char
     return status < 0 ? status : xd_admin_encode(&admin, out, OUT_BYTES);
 }
 
+static int recode_catalog(const uint8_t *p, size_t bytes, uint8_t *out, const char **ret_field)
+{
+    struct xd_catalog_request request;
+    int status = xd_catalog_decode(p, bytes, &request, ret_field);
+    if (status < 0)
+        return status;
+    memcpy(out, &request, sizeof(request));
+    return (int)sizeof(request);
+}
+
 static int recode_close(const uint8_t *p, size_t bytes, uint8_t *out, const char **ret_field)
 {
     struct xd_close close;
@@ -99,6 +109,7 @@ static const struct {
     recode recode;    /* its decoder and encoder */
 } bodies[] = {
     {"HELLO", GOLDEN_HELLO_REQUEST, recode_hello},
+    {"CATALOG", GOLDEN_CATALOG_REQUEST, recode_catalog},
     {"PRODUCER_OPEN", GOLDEN_OPEN_REQUEST, recode_open},
     {"PRODUCE", GOLDEN_PRODUCE, recode_produce},
     {"PRODUCER_CLOSE", GOLDEN_CLOSE, recode_close},
@@ -261,14 +272,16 @@ Test(request, golden_bodies_round_trip_at_any_alignment)
 
 /* ---- damage ---------------------------------------------------------------------------------- */
 
-/* A body cut anywhere is refused. ADMIN is text to its end: only a cut in the verb can be seen. */
+/* A body cut anywhere is refused. ADMIN is text to its end: only a cut in the verb can be seen; a
+ * CATALOG of no bytes is one. */
 Test(request, refuses_truncation_at_every_byte)
 {
     for (size_t i = 0; i < BODY_COUNT; i++) {
         struct vector v = vector_hex(bodies[i].hex);
         int is_admin = strcmp(bodies[i].name, "ADMIN") == 0;
         size_t cut_max = is_admin ? sizeof("topic list") : v.bytes;
-        for (size_t bytes = 0; bytes < cut_max; bytes++) {
+        size_t cut_min = strcmp(bodies[i].name, "CATALOG") == 0;
+        for (size_t bytes = cut_min; bytes < cut_max; bytes++) {
             struct vector cut = vector_copy(v.data, bytes);
             uint8_t out[OUT_BYTES];
             const char *field = NULL;
@@ -402,6 +415,31 @@ Test(request, produce_refuses_wrong_fields)
     expect_refusal(hex, recode_produce, 20, 145, 4, XD_FRAME_MALFORMED, "batches");
     expect_refusal(hex, recode_produce, 20, 136, 4, XD_FRAME_MALFORMED, "length");
     expect_refusal(hex, recode_produce, 159, 1, 1, XD_FRAME_MALFORMED, "batches");
+}
+
+/* A copy is never larger than the largest catalog. */
+Test(request, catalog_refuses_wrong_fields)
+{
+    expect_refusal(GOLDEN_CATALOG_REQUEST, recode_catalog, 0, XD_TOPICS_MAX + 1, 4,
+                   XD_FIELD_INVALID, "topics");
+    expect_refusal(GOLDEN_CATALOG_REQUEST, recode_catalog, 4, XD_FACILITIES_MAX + 1, 4,
+                   XD_FIELD_INVALID, "facilities");
+    expect_refusal(GOLDEN_CATALOG_REQUEST, recode_catalog, 8, XD_PARTITIONS_MAX + 1, 4,
+                   XD_FIELD_INVALID, "partitions");
+    expect_refusal(GOLDEN_CATALOG_REQUEST, recode_catalog, 12, 1, 4, XD_FRAME_MALFORMED,
+                   "reserved");
+}
+
+/* A client that has nothing may say so without a body; the limits themselves are taken. */
+Test(request, catalog_takes_an_empty_body_and_the_limits)
+{
+    const struct xd_catalog_request all = {XD_TOPICS_MAX, XD_FACILITIES_MAX, XD_PARTITIONS_MAX, 0};
+    struct xd_catalog_request request = all;
+    const char *field = NULL;
+    cr_assert_eq(xd_catalog_decode((const uint8_t *)"", 0, &request, &field), 0);
+    cr_assert_eq(request.topics + request.facilities + request.partitions, 0);
+    cr_assert_eq(xd_catalog_decode((const uint8_t *)&all, sizeof(all), &request, &field), 0);
+    cr_assert_eq(memcmp(&request, &all, sizeof(all)), 0);
 }
 
 /* The remaining ranges. */

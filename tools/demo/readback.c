@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTITIONS_MAX 32768u
+#define PARTITIONS_MAX 131072u /* as many as a broker may have */
 #define QUIET_MS 500u /* without a record at the end: there are no more */
 
 /* State of one reading. */
