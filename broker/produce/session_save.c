@@ -74,26 +74,30 @@ static void save_channel(const struct channel *channel, struct save_channel *ret
     *ret = saved;
 }
 
+/* Writes where it is to stay: with 100,000 chains this is most of a checkpoint's turn. */
 static void save_chain(const struct chain *chain, struct save_chain *ret)
 {
-    struct save_chain saved = {.channel = chain->channel,
-                               .partition = chain->partition,
-                               .epoch = chain->applied_epoch,
-                               .last_sequence = chain->applied_last,
-                               .last_offset = chain->applied_offset};
     uint32_t count = chain->applied_count < XD_INFLIGHT_BATCHES_MAX ? (uint32_t)chain->applied_count
                                                                     : XD_INFLIGHT_BATCHES_MAX;
     XD_ASSERT(count > 0 && chain->applied_count <= chain->staged_count);
     XD_ASSERT(chain->staged_count - (chain->applied_count - count) <= SESSION_PROOFS);
-    for (uint32_t i = 0; i < count; i++)
-        saved.proofs[i] = chain->proofs[(chain->applied_count - count + i) % SESSION_PROOFS];
-    saved.proof_count = count;
-    *ret = saved;
+    ret->channel = chain->channel;
+    ret->partition = chain->partition;
+    ret->proof_count = count;
+    ret->epoch = chain->applied_epoch;
+    ret->reserved = 0;
+    ret->last_sequence = chain->applied_last;
+    ret->last_offset = chain->applied_offset;
+    uint32_t first = (uint32_t)((chain->applied_count - count) % SESSION_PROOFS);
+    uint32_t ahead = count < SESSION_PROOFS - first ? count : SESSION_PROOFS - first;
+    memcpy(ret->proofs, chain->proofs + first, ahead * sizeof(struct chain_proof));
+    memcpy(ret->proofs + ahead, chain->proofs, (count - ahead) * sizeof(struct chain_proof));
+    memset(ret->proofs + count, 0, (XD_INFLIGHT_BATCHES_MAX - count) * sizeof(struct chain_proof));
 }
 
 uint64_t session_save(const struct sessions *sessions, uint8_t *out, uint64_t out_bytes)
 {
-    XD_ASSERT(session_save_bytes(sessions) <= out_bytes);
+    XD_ASSERT(session_save_bytes(sessions) <= out_bytes && ((uintptr_t)out & 7u) == 0);
     struct save_head head = {.magic = SAVE_MAGIC, .proofs = XD_INFLIGHT_BATCHES_MAX};
     uint8_t *at = out + sizeof head;
     for (uint32_t i = 0; i < sessions->channel_count; i++) {
@@ -108,10 +112,8 @@ uint64_t session_save(const struct sessions *sessions, uint8_t *out, uint64_t ou
     for (uint32_t i = 0; i < sessions->chain_count; i++) {
         if (sessions->chains[i].applied_count == 0)
             continue; /* its first batch is still staged */
-        struct save_chain saved;
-        save_chain(&sessions->chains[i], &saved);
-        memcpy(at, &saved, sizeof saved);
-        at += sizeof saved;
+        save_chain(&sessions->chains[i], (struct save_chain *)(void *)at);
+        at += sizeof(struct save_chain);
         head.chain_count++;
     }
     memcpy(out, &head, sizeof head);
