@@ -7,8 +7,6 @@
  */
 #include "broker/io/address.h"
 
-#include "broker/io/env.h"
-
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -124,4 +122,32 @@ void address_text(const struct address *address, char *ret_text)
         return;
     }
     }
+}
+
+void address_origin(const struct address *address, struct env_origin *ret_origin)
+{
+    XD_ASSERT(address && ret_origin);
+    struct env_origin origin = {.family = ENV_FAMILY_NONE};
+    const struct in6_addr *in6 = &address->socket.in6.sin6_addr;
+    switch (address->socket.any.sa_family) {
+    case AF_INET:
+        origin.family = ENV_FAMILY_IPV4;
+        memcpy(origin.address, &address->socket.in.sin_addr, sizeof(address->socket.in.sin_addr));
+        break;
+    case AF_INET6:
+        if (IN6_IS_ADDR_V4MAPPED(in6)) {
+            origin.family = ENV_FAMILY_IPV4;
+            memcpy(origin.address, &in6->s6_addr[12], 4);
+        } else {
+            origin.family = ENV_FAMILY_IPV6;
+            memcpy(origin.address, in6->s6_addr, sizeof(in6->s6_addr));
+        }
+        break;
+    case AF_UNIX:
+        origin.family = ENV_FAMILY_UNIX;
+        break;
+    default:
+        break;
+    }
+    *ret_origin = origin;
 }

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "broker/io/env.h"
+
 struct address {
     union {
         struct sockaddr any; /* family */
@@ -27,5 +29,8 @@ int address_parse(const char *text, struct address *ret_address);
 /* Text of an address as above; a socket without a path is "unix:". ret_text has
  * ENV_ADDRESS_BYTES_MAX bytes. */
 void address_text(const struct address *address, char *ret_text);
+
+/* The address without its port, as env_net_origin() tells it. */
+void address_origin(const struct address *address, struct env_origin *ret_origin);
 
 #endif

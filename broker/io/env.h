@@ -89,6 +89,18 @@ typedef int32_t env_file;
 typedef int32_t env_listener;
 typedef int32_t env_conn;
 
+/* Where a connection comes from, for counting; texts for people are net_peer()'s. */
+enum env_family {
+    ENV_FAMILY_NONE, /* not known: the connection is gone */
+    ENV_FAMILY_UNIX, /* this host, by a unix socket: no address */
+    ENV_FAMILY_IPV4, /* the first 4 bytes; also for IPv4 that came to an IPv6 socket */
+    ENV_FAMILY_IPV6, /* all 16 bytes */
+};
+struct env_origin {
+    uint8_t family;      /* enum env_family */
+    uint8_t address[16]; /* network sequence, unused bytes are 0 */
+};
+
 /* file_open flags */
 #define ENV_OPEN_CREATE 0x1u    /* create when missing */
 #define ENV_OPEN_READ_ONLY 0x2u /* no write may follow */
@@ -189,6 +201,8 @@ struct env_ops {
     void (*net_close)(struct env *env, env_conn conn, uint64_t token);
     /* Text of the peer's address, for people. */
     void (*net_peer)(struct env *env, env_conn conn, char *ret_address);
+    /* The peer's address, without its port. */
+    void (*net_origin)(struct env *env, env_conn conn, struct env_origin *ret_origin);
 
     /* --- the turn ----------------------------------------------------------------------------- */
     /* Submits what was started and waits until at least one event is there or now_mono_ns() has
@@ -331,6 +345,10 @@ static inline void env_net_close(struct env *env, env_conn conn, uint64_t token)
 static inline void env_net_peer(struct env *env, env_conn conn, char *ret_address)
 {
     env->ops->net_peer(env, conn, ret_address);
+}
+static inline void env_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin)
+{
+    env->ops->net_origin(env, conn, ret_origin);
 }
 static inline int env_wait(struct env *env, struct env_event *events, uint32_t events_max,
                            uint64_t deadline_ns)

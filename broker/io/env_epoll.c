@@ -54,6 +54,7 @@ static const struct env_ops OPS = {
     .net_send = epoll_net_send,
     .net_close = epoll_net_close,
     .net_peer = epoll_net_peer,
+    .net_origin = epoll_net_origin,
     .wait = epoll_env_wait,
     .bell = host_bell,
     .crash_point = host_crash_point,

@@ -62,6 +62,7 @@ static const struct env_ops OPS = {
     .net_send = uring_net_send,
     .net_close = uring_net_close,
     .net_peer = uring_net_peer,
+    .net_origin = uring_net_origin,
     .wait = uring_wait,
     .bell = host_bell,
     .crash_point = host_crash_point,

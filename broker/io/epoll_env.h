@@ -102,6 +102,7 @@ void epoll_net_send(struct env *env, env_conn conn, const struct iovec *pieces,
                     uint32_t piece_count, uint64_t token);
 void epoll_net_close(struct env *env, env_conn conn, uint64_t token);
 void epoll_net_peer(struct env *env, env_conn conn, char *ret_address);
+void epoll_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin);
 
 /* The kernel has told something (EPOLLIN, ...) about a connection. */
 void epoll_conn_told(struct env_epoll *epoll, uint32_t slot, uint32_t told);

@@ -392,3 +392,9 @@ void epoll_net_peer(struct env *env, env_conn conn, char *ret_address)
     struct env_epoll *epoll = epoll_of(env);
     host_peer_text(conn_is_open(epoll, conn) ? epoll->conns[conn].fd : -1, ret_address);
 }
+
+void epoll_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin)
+{
+    struct env_epoll *epoll = epoll_of(env);
+    host_peer_origin(conn_is_open(epoll, conn) ? epoll->conns[conn].fd : -1, ret_origin);
+}

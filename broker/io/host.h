@@ -169,5 +169,7 @@ void host_listeners_close(struct host *host);
 /* Text of a socket's peer for people; fd < 0 is a connection that is gone. ENV_ADDRESS_BYTES_MAX.
  */
 void host_peer_text(int fd, char *ret_address);
+/* Its address for counting; ENV_FAMILY_NONE for a connection that is gone. */
+void host_peer_origin(int fd, struct env_origin *ret_origin);
 
 #endif

@@ -177,3 +177,13 @@ void host_peer_text(int fd, char *ret_address)
     }
     address_text(&peer, ret_address);
 }
+
+void host_peer_origin(int fd, struct env_origin *ret_origin)
+{
+    XD_ASSERT(ret_origin);
+    struct address peer = {.bytes = sizeof(peer.socket)};
+    struct env_origin origin = {.family = ENV_FAMILY_NONE};
+    if (fd >= 0 && getpeername(fd, &peer.socket.any, &peer.bytes) == 0)
+        address_origin(&peer, &origin);
+    *ret_origin = origin;
+}

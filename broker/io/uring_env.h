@@ -83,6 +83,7 @@ void uring_net_send(struct env *env, env_conn conn, const struct iovec *pieces,
                     uint32_t piece_count, uint64_t token);
 void uring_net_close(struct env *env, env_conn conn, uint64_t token);
 void uring_net_peer(struct env *env, env_conn conn, char *ret_address);
+void uring_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin);
 
 /* Completions. Each returns whether *ret_event was filled: a send that goes on has none. */
 bool uring_accept_done(struct env_uring *uring, struct op *op, int32_t result, bool more,

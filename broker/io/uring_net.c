@@ -264,3 +264,9 @@ void uring_net_peer(struct env *env, env_conn conn, char *ret_address)
     struct env_uring *uring = uring_of(env);
     host_peer_text(conn_is_open(uring, conn) ? uring->conns[conn].fd : -1, ret_address);
 }
+
+void uring_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin)
+{
+    struct env_uring *uring = uring_of(env);
+    host_peer_origin(conn_is_open(uring, conn) ? uring->conns[conn].fd : -1, ret_origin);
+}

@@ -67,6 +67,7 @@ struct conformance_kit {
     CASE(disk_space_is_reported)                                                                   \
     CASE(listener_refuses_malformed_addresses)                                                     \
     CASE(bytes_travel_both_ways)                                                                   \
+    CASE(origin_is_the_address_without_port)                                                       \
     CASE(accept_stays_armed)                                                                       \
     CASE(accept_stop_ends_it)                                                                      \
     CASE(full_table_refuses_a_connection)                                                          \

@@ -77,6 +77,28 @@ void conformance_bytes_travel_both_ways(const struct conformance_kit *kit)
     run_close(&run);
 }
 
+/* The origin of a connection is the peer's address, equal for two of one host; a handle that is not
+ * open has none. */
+void conformance_origin_is_the_address_without_port(const struct conformance_kit *kit)
+{
+    static const struct env_origin loopback = {.family = ENV_FAMILY_IPV4,
+                                               .address = {127, 0, 0, 1}};
+    struct run run;
+    run_open(&run, kit);
+    run_listen(&run);
+    struct run_pair pairs[2] = {run_connect(&run), run_connect(&run)};
+    for (int i = 0; i < 2; i++) {
+        struct env_origin origin;
+        memset(&origin, 0xa5, sizeof(origin));
+        env_net_origin(run.env, pairs[i].conn, &origin);
+        cr_assert_eq(memcmp(&origin, &loopback, sizeof(origin)), 0, "family %u", origin.family);
+        run_disconnect(&run, pairs[i], 0);
+        env_net_origin(run.env, pairs[i].conn, &origin);
+        cr_assert_eq(origin.family, ENV_FAMILY_NONE);
+    }
+    run_close(&run);
+}
+
 /* One accept gives many connections with different handles. */
 void conformance_accept_stays_armed(const struct conformance_kit *kit)
 {

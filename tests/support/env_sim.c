@@ -251,6 +251,7 @@ static const struct env_ops env_sim_ops = {
     .net_send = env_sim_net_send,
     .net_close = env_sim_net_close,
     .net_peer = env_sim_net_peer,
+    .net_origin = env_sim_net_origin,
     .wait = env_sim_wait,
     .crash_point = env_sim_crash_point,
     .buggify = env_sim_buggify,

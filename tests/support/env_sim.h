@@ -248,8 +248,10 @@ void sim_disk_copy(struct sim *to, const struct sim *from);
 /* Ends of connections that the test plays. All calls act at once and never block; bytes travel with
  * the delays of the options. Ids are small numbers, used again after sim_client_free. */
 
-/* The id, or -ECONNREFUSED when no process listens at the address. */
+/* The id, or -ECONNREFUSED when no process listens at the address. The client is on this host, or
+ * where it is told to be. */
 int sim_client_connect(struct sim *sim, const char *address);
+int sim_client_connect_from(struct sim *sim, const char *address, const struct env_origin *origin);
 /* Bytes taken (fewer when the window is full), -EAGAIN when it is full, -EPIPE after the client
  * closed, -ECONNRESET after a reset. */
 int64_t sim_client_send(struct sim *sim, int client, const void *data, size_t bytes);

@@ -233,6 +233,11 @@ static void split_net_peer(struct env *env, env_conn conn, char *ret_address)
     env_net_peer(below(env), conn, ret_address);
 }
 
+static void split_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin)
+{
+    env_net_origin(below(env), conn, ret_origin);
+}
+
 /* ---- turns ----------------------------------------------------------------------------------- */
 
 static void bring(struct split_end *end, const struct env_event *event)
@@ -359,6 +364,7 @@ static const struct env_ops split_ops = {
     .net_send = split_net_send,
     .net_close = split_net_close,
     .net_peer = split_net_peer,
+    .net_origin = split_net_origin,
     .wait = split_wait,
     .bell = split_bell,
     .crash_point = split_crash_point,

@@ -372,6 +372,11 @@ static void trace_net_peer(struct env *env, env_conn conn, char *ret_address)
     env_net_peer(inner_of(env), conn, ret_address);
 }
 
+static void trace_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin)
+{
+    env_net_origin(inner_of(env), conn, ret_origin);
+}
+
 static void trace_bell(struct env *env, uint32_t to)
 {
     env_bell(inner_of(env), to);
@@ -416,6 +421,7 @@ static const struct env_ops trace_ops = {
     .net_send = trace_net_send,
     .net_close = trace_net_close,
     .net_peer = trace_net_peer,
+    .net_origin = trace_net_origin,
     .wait = trace_wait,
     .bell = trace_bell,
     .crash_point = trace_crash_point,

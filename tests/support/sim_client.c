@@ -32,7 +32,26 @@ static void client_trace(struct sim *sim, enum client_call call, int client, int
     sim_trace(sim, SIM_TRACE_CLIENT, call, (uint64_t)client, (uint64_t)result, data_hash);
 }
 
+/* This host, in the family of the address. */
+static struct env_origin this_host(const char *address)
+{
+    struct env_origin origin = {.family = ENV_FAMILY_IPV4, .address = {127, 0, 0, 1}};
+
+    if (strncmp(address, "unix:", 5) == 0)
+        origin = (struct env_origin){.family = ENV_FAMILY_UNIX};
+    else if (address[0] == '[')
+        origin = (struct env_origin){.family = ENV_FAMILY_IPV6, .address = {[15] = 1}};
+    return origin;
+}
+
 int sim_client_connect(struct sim *sim, const char *address)
+{
+    struct env_origin origin = this_host(address);
+
+    return sim_client_connect_from(sim, address, &origin);
+}
+
+int sim_client_connect_from(struct sim *sim, const char *address, const struct env_origin *origin)
 {
     uint32_t listener = 0;
     struct sim_conn *conn;
@@ -48,6 +67,7 @@ int sim_client_connect(struct sim *sim, const char *address)
         return -ECONNREFUSED;
     }
     conn = conn_new(sim);
+    conn->origin = *origin;
     delay_ns = net_delay(sim);
     task = conn_task(sim, conn, SIM_TASK_CONNECT, delay_ns);
     task->net.listener = listener;

@@ -309,6 +309,13 @@ void env_sim_net_peer(struct env *env, env_conn handle, char *ret_address)
         (void)snprintf(ret_address, ENV_ADDRESS_BYTES_MAX, "client:%u", conn->id);
 }
 
+void env_sim_net_origin(struct env *env, env_conn handle, struct env_origin *ret_origin)
+{
+    const struct sim_conn *conn = net_conn(sim_of(env), handle);
+
+    *ret_origin = conn != NULL ? conn->origin : (struct env_origin){.family = ENV_FAMILY_NONE};
+}
+
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void connect_due(struct sim *sim, struct sim_task *task)

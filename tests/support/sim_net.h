@@ -60,8 +60,9 @@ struct sim_pipe {
 struct sim_conn {
     struct list_node node; /* in a backlog, or in the free list */
     struct sim_pipe pipes[SIM_DIRECTION_COUNT];
-    uint32_t id;      /* the client's */
-    uint32_t holders; /* tasks, the client, the process */
+    struct env_origin origin; /* where the client is */
+    uint32_t id;              /* the client's */
+    uint32_t holders;         /* tasks, the client, the process */
 
     /* the process's end */
     int32_t handle;           /* env_conn; -1 = not accepted or closed */
@@ -197,6 +198,7 @@ void env_sim_net_send(struct env *env, env_conn conn, const struct iovec *pieces
                       uint32_t piece_count, uint64_t token);
 void env_sim_net_close(struct env *env, env_conn conn, uint64_t token);
 void env_sim_net_peer(struct env *env, env_conn conn, char *ret_address);
+void env_sim_net_origin(struct env *env, env_conn conn, struct env_origin *ret_origin);
 /* Makes an event of the network. */
 void net_event(struct sim *sim, enum env_op op, uint64_t token, int32_t result, bool more);
 /* Whether a multishot operation ends here without being asked to. */
