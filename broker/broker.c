@@ -39,15 +39,12 @@
 /* Between two lives. */
 #define REOPEN_PAUSE_NS (1000 * MS_NS)
 #define REOPEN_LOOK_MS 20
-/* Descriptors of a shard besides its connections and files. */
-#define DESCRIPTORS_EXTRA 64u
 /* A worker that has given no sign of life for this long gets no watchdog's blessing. */
 #define STUCK_NS (20000 * MS_NS)
 #define LINE_BYTES 1200u
 
 #define NO_MEMORY "raise the memory limit of the service (MemoryMax, ulimit -v)"
 #define NO_THREADS "raise TasksMax of the service, RLIMIT_NPROC or the memory limit"
-#define NO_DESCRIPTORS "raise LimitNOFILE of the service or ulimit -n"
 
 struct broker {
     const struct config *config;          /* as started */
@@ -490,19 +487,34 @@ static int open_http(struct broker *broker)
     if (status < 0)
         snprintf(broker->why, sizeof broker->why, "metrics.listen: cannot listen on %s: %s; %s",
                  address, xd_status_text(status),
-                 status == -ENOMEM   ? NO_MEMORY
-                 : status == -EMFILE ? NO_DESCRIPTORS
-                                     : "give another address, or none");
+                 status == -ENOMEM                        ? NO_MEMORY
+                 : status == -EMFILE || status == -ENFILE ? probe_remedy(status)
+                                                          : "give another address, or none");
     return status;
 }
 
 /* Engines raise the limit for themselves, but not for each other. */
 static int raise_descriptors(struct broker *broker)
 {
-    const struct env_uring_options *env = &broker->setup.engine.env;
-    uint64_t each = (uint64_t)env->connections_max + env->files_max + DESCRIPTORS_EXTRA;
     static_assert(PROBE_WHY_BYTES <= CONFIG_WHY_BYTES, "its explanation fits");
-    return count_of(broker) > 1 ? probe_descriptors(count_of(broker) * each, broker->why) : 0;
+    return count_of(broker) > 1 ? probe_descriptors(setup_descriptors(&broker->setup), broker->why)
+                                : 0;
+}
+
+/* Where few descriptors are allowed the default of connections is lower, and said. */
+static void fit_descriptors(struct broker *broker)
+{
+    struct probe_facts facts;
+    char text[LINE_BYTES];
+    probe_facts(&facts);
+    if (!setup_fit(broker->config, &broker->setup, facts.descriptors_hard))
+        return;
+    const struct net_options *net = &broker->setup.shard.net;
+    snprintf(text, sizeof text,
+             "connections=%" PRIu32 " descriptors=%" PRIu64 " why=\"raise LimitNOFILE of the "
+             "service (RLIMIT_NOFILE), or set net.connections_max\"",
+             net->connections_max - net->unix_reserve, facts.descriptors_hard);
+    say(broker, LINES_WARNING, "connections_reduced", text);
 }
 
 static int open_all(struct broker *broker)
@@ -514,6 +526,7 @@ static int open_all(struct broker *broker)
     if (status < 0)
         return say_failed(broker, "folder", status, broker->why);
     uint32_t count = count_of(broker);
+    fit_descriptors(broker);
     status = raise_descriptors(broker);
     if (status < 0)
         return say_failed(broker, "descriptors", status, broker->why);
@@ -523,7 +536,7 @@ static int open_all(struct broker *broker)
         return say_failed(broker, "memory", -ENOMEM, NO_MEMORY);
     status = bells_open(&broker->bells, count + 1);
     if (status < 0)
-        return say_failed(broker, "descriptors", status, NO_DESCRIPTORS);
+        return say_failed(broker, "descriptors", status, probe_remedy(status));
     status = open_http(broker);
     if (status < 0)
         return say_failed(broker, "metrics", status, broker->why);
@@ -569,7 +582,7 @@ enum broker_exit broker_run(const struct config *config, const struct config_sou
     int status = open_signals(broker);
     begin(broker);
     if (status < 0)
-        (void)say_failed(broker, "descriptors", status, NO_DESCRIPTORS);
+        (void)say_failed(broker, "descriptors", status, probe_remedy(status));
     else
         status = open_all(broker);
     if (status == 0)

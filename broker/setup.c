@@ -23,6 +23,18 @@
  * retention. */
 #define FILES_EXTRA 64u
 
+/* Places that only unix sockets get: for a few people and programs that look after the broker. */
+#define UNIX_RESERVE 8u
+/* Connections that there are numbers for; with several shards the others' have some of them. */
+#define CONNECTIONS_LIMIT 65535u
+#define CONNECTIONS_SHARED_LIMIT 32000u
+/* Outputs on their way between shards, one for each connection and shard. */
+#define CROSSING_LIMIT 1000000u
+/* Nobody is content with fewer without having asked for it. */
+#define CONNECTIONS_LEAST 1024u
+/* Descriptors of a shard beside files and connections; the process's own are among them. */
+#define DESCRIPTORS_EXTRA 64u
+
 static int refuse(const struct config *config, enum config_option option, const char *expected,
                   char *why)
 {
@@ -188,17 +200,42 @@ static void make_log(const struct config *config, struct log_options *log)
     log->read_cache_extents = number32(config, OPTION_log_read_cache_extents);
 }
 
+/* Those that are refused have a place in the env until their close is told, in the turn that
+ * follows; a turn brings no more than so many. */
+static void make_places(struct setup *setup)
+{
+    uint32_t count = setup->shard.net.connections_max + SHARD_EVENTS_MAX;
+    setup->engine.env.connections_max =
+        count < ENV_URING_CONNECTIONS_MAX ? count : ENV_URING_CONNECTIONS_MAX;
+}
+
+/* A unix socket gets places of its own; not above what a broker can have at all. */
+static void make_connections(const struct config *config, struct setup *setup)
+{
+    struct net_options *net = &setup->shard.net;
+    bool local = false;
+    for (uint32_t i = 0; i < setup->shard.address_count; i++)
+        local = local || strncmp(setup->addresses[i], "unix:", 5) == 0;
+    uint32_t count = number32(config, OPTION_net_connections_max);
+    net->unix_reserve = local ? UNIX_RESERVE : 0;
+    net->connections_max = count <= CONNECTIONS_LIMIT - net->unix_reserve
+                               ? count + net->unix_reserve
+                               : CONNECTIONS_LIMIT;
+    net->address_max = number32(config, OPTION_net_address_connections_max);
+    net->strangers_max = number32(config, OPTION_net_address_strangers_max);
+    make_places(setup);
+}
+
 static void make_net(const struct config *config, struct setup *setup)
 {
     struct net_options *net = &setup->shard.net;
-    net->connections_max = number32(config, OPTION_net_connections_max);
+    make_connections(config, setup);
     net->frame_bytes_max = number32(config, OPTION_net_frame_bytes_max);
     net->out_chunk_count = number32(config, OPTION_net_out_chunk_count);
     net->frame_timeout_ms = number32(config, OPTION_net_frame_timeout_ms);
     net->hello_timeout_ms = number32(config, OPTION_net_hello_timeout_ms);
     net->send_timeout_ms = number32(config, OPTION_net_send_timeout_ms);
     net->recv_buffers_max = number32(config, OPTION_net_receive_buffers);
-    setup->engine.env.connections_max = net->connections_max;
     setup->engine.env.buffer_count = net->recv_buffers_max;
     setup->engine.env.buffer_bytes = number32(config, OPTION_net_receive_buffer_bytes);
 }
@@ -230,6 +267,13 @@ static int check_together(const struct config *config, char *why)
     if (retention / segment > ENV_URING_FILES_MAX - FILES_EXTRA)
         return refuse(config, OPTION_log_retention_bytes,
                       "more than 4000 segments; raise log.segment_bytes", why);
+    uint64_t others = number64(config, OPTION_process_shards) - 1;
+    uint64_t connections = number64(config, OPTION_net_connections_max);
+    if (others > 0 &&
+        (connections > CONNECTIONS_SHARED_LIMIT || connections * others > CROSSING_LIMIT))
+        return refuse(config, OPTION_net_connections_max,
+                      "with several shards at most 32000, and 1000000 over the number of others",
+                      why);
     return 0;
 }
 
@@ -278,6 +322,28 @@ int setup_make(const struct config *config, const char *data_default, struct set
     setup->shard.log.shard_count = setup->shard_count;
     setup->memory_lock = config_number(config, OPTION_process_mlock) != 0;
     return 0;
+}
+
+uint64_t setup_descriptors(const struct setup *setup)
+{
+    const struct env_uring_options *env = &setup->engine.env;
+    uint64_t each = (uint64_t)env->connections_max + env->files_max + DESCRIPTORS_EXTRA;
+    XD_ASSERT(setup->shard_count > 0);
+    return setup->shard_count * each;
+}
+
+bool setup_fit(const struct config *config, struct setup *setup, uint64_t descriptors)
+{
+    const char *origin = config_origin(config, OPTION_net_connections_max);
+    uint64_t each = descriptors / setup->shard_count;
+    uint64_t other = SHARD_EVENTS_MAX + setup->engine.env.files_max + DESCRIPTORS_EXTRA;
+    if (strcmp(origin, "default") != 0 || setup_descriptors(setup) <= descriptors ||
+        each < other + CONNECTIONS_LEAST)
+        return false;
+    XD_ASSERT(each - other < setup->shard.net.connections_max);
+    setup->shard.net.connections_max = (uint32_t)(each - other);
+    make_places(setup);
+    return true;
 }
 
 void setup_shard(const struct setup *setup, uint32_t shard, struct links *links,

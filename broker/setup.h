@@ -39,6 +39,11 @@ const char *setup_data_default(const char *state_directory, bool root);
 /* 0 or XD_OPTION_INVALID with `why` (CONFIG_WHY_BYTES). `data_default` is copied. */
 int setup_make(const struct config *config, const char *data_default, struct setup *ret_setup,
                char *why);
+/* Descriptors that the process needs at most. */
+uint64_t setup_descriptors(const struct setup *setup);
+/* Where a process may have no more than `descriptors` and nobody has set net.connections_max: as
+ * many connections as that leaves, when these are not too few. Whether it has changed them. */
+bool setup_fit(const struct config *config, struct setup *setup, uint64_t descriptors);
 /* Options of one shard. `links` as in shard_options. */
 void setup_shard(const struct setup *setup, uint32_t shard, struct links *links,
                  struct shard_options *ret_options);

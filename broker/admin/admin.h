@@ -33,6 +33,14 @@ enum admin_state {
 };
 const char *admin_state_name(enum admin_state state); /* "running" */
 
+/* Memory for received bytes. */
+enum admin_memory {
+    ADMIN_MEMORY_NORMAL,
+    ADMIN_MEMORY_THROTTLED, /* senders of large frames are not read from */
+    ADMIN_MEMORY_REFUSING,  /* also, new connections are refused, but for unix sockets */
+    ADMIN_MEMORY_COUNT
+};
+
 /* What the verbs look at. Borrowed for the call. */
 struct admin_view {
     struct env *env;
@@ -49,6 +57,7 @@ struct admin_view {
     uint32_t connections;                /* open now */
     uint32_t readers_waiting;            /* long polls */
     uint32_t connections_limit;          /* that there is room for */
+    uint32_t memory_state;               /* enum admin_memory */
     uint64_t acks_waiting;               /* answers that wait for a flush */
     uint64_t ack_oldest_ns;              /* age of the oldest of them, 0 = there is none */
     uint64_t disk_low_bytes;             /* below this free space producers wait; 0 = not watched */

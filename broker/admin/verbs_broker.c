@@ -84,6 +84,26 @@ static const char *next_step(enum admin_state state)
     return NULL;
 }
 
+/* The same about memory for received bytes. */
+static const char *memory_step(uint32_t memory)
+{
+    switch (memory) {
+    case ADMIN_MEMORY_NORMAL:
+        return NULL;
+    case ADMIN_MEMORY_THROTTLED:
+        return "memory for received bytes is scarce, senders of large frames wait: "
+               "look for clients that send frames slowly, or raise net.receive_buffers";
+    case ADMIN_MEMORY_REFUSING:
+        return "memory for received bytes is used up, new connections are refused: "
+               "look for clients that begin frames and do not end them, or raise "
+               "net.receive_buffers";
+    default:
+        break;
+    }
+    XD_ASSERT(false);
+    return NULL;
+}
+
 static void write_uuid(struct writer *out, const uint8_t uuid[16])
 {
     char text[33];
@@ -170,6 +190,8 @@ int verb_status(struct call *call)
     writer_array(out, "next_steps");
     if (next_step(view->state) != NULL)
         writer_string(out, NULL, next_step(view->state));
+    if (memory_step(view->memory_state) != NULL)
+        writer_string(out, NULL, memory_step(view->memory_state));
     writer_array_end(out);
     writer_object_end(out);
     return 0;
@@ -241,6 +263,14 @@ static bool check_state(struct call *call)
     return check(call, "state", ok, text);
 }
 
+static bool check_memory(struct call *call)
+{
+    uint32_t memory = call->view->memory_state;
+    const char *step = memory_step(memory);
+    return check(call, "memory", memory != ADMIN_MEMORY_REFUSING,
+                 step != NULL ? step : "everybody is read from");
+}
+
 int verb_health(struct call *call)
 {
     struct log_stats stats;
@@ -252,6 +282,7 @@ int verb_health(struct call *call)
     ok = check_disk(call, &stats) && ok;
     ok = check_segments(call, &stats) && ok;
     ok = check_index(call, &stats) && ok;
+    ok = check_memory(call) && ok;
     writer_array_end(call->out);
     writer_bool(call->out, "ok", ok);
     writer_object_end(call->out);

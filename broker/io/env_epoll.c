@@ -12,6 +12,7 @@
 #include "broker/io/env_epoll.h"
 
 #include "broker/io/epoll_env.h"
+#include "broker/io/probe.h"
 #include "wire/status.h"
 
 #include <assert.h>
@@ -143,7 +144,7 @@ static int epoll_open(struct env_epoll *epoll, const struct env_epoll_options *o
                          ret_why);
     status = kernel_open(epoll);
     if (status < 0)
-        return host_fail(status, "epoll and an eventfd", xd_status_text(status), ret_why);
+        return host_fail(status, "epoll and an eventfd", probe_remedy(status), ret_why);
     status = file_pool_open(&epoll->pool, options->file_threads, epoll->bell_fd);
     if (status < 0)
         return host_fail(status, "threads for files",
@@ -153,7 +154,7 @@ static int epoll_open(struct env_epoll *epoll, const struct env_epoll_options *o
         status =
             epoll_watch_add(epoll, bells_fd(options->bells, options->bell), EPOLL_WATCH_BELL, 0);
     if (status < 0)
-        return host_fail(status, "the bell", xd_status_text(status), ret_why);
+        return host_fail(status, "the bell", probe_remedy(status), ret_why);
     (void)snprintf(epoll->host.reason, sizeof(epoll->host.reason), "%.*s; file threads: %u%s",
                    (int)(HOST_WHY_BYTES - 1), options->reason, options->file_threads,
                    epoll->coarse ? "; no epoll_pwait2 here, so waits are rounded up to 1 ms" : "");

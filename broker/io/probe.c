@@ -23,6 +23,10 @@
 /* Large enough for /proc/self/status up to its Seccomp line. */
 #define PROC_BYTES_MAX 4096u
 
+/* Taken beyond what is needed when it is allowed: the kernel accepts what waits at a listener, up
+ * to its backlog of 4096, before the broker can refuse it, and files must still be opened then. */
+#define SPARE_DESCRIPTORS 4096u
+
 /* Reads the start of a small file as text; 0 or -errno. */
 static int text_read(const char *path, char *ret_text)
 {
@@ -90,6 +94,34 @@ static void hint_permission(const struct probe_facts *facts, char *ret_hint)
     }
 }
 
+/* Not known: profiles hide calls that way as well as refuse them. */
+static void hint_unknown(const struct probe_facts *facts, char *ret_hint)
+{
+    if (facts->seccomp != 0)
+        (void)snprintf(ret_hint, PROBE_WHY_BYTES,
+                       "kernel %s has no io_uring or a seccomp filter hides it: allow "
+                       "io_uring_setup, io_uring_enter and io_uring_register in its profile, on "
+                       "Linux 6.0 or newer",
+                       facts->kernel);
+    else
+        (void)snprintf(ret_hint, PROBE_WHY_BYTES,
+                       "kernel %s has no io_uring or a sandbox hides it: run on Linux 6.0 or newer "
+                       "built with CONFIG_IO_URING, outside gVisor-like sandboxes",
+                       facts->kernel);
+}
+
+static void hint_memory(const struct probe_facts *facts, char *ret_hint)
+{
+    if (facts->memlock_bytes == UINT64_MAX)
+        (void)snprintf(ret_hint, PROBE_WHY_BYTES,
+                       "no memory for the ring: raise the memory limit of the service");
+    else
+        (void)snprintf(ret_hint, PROBE_WHY_BYTES,
+                       "no memory for the ring, locked memory is limited to %llu KiB: raise "
+                       "LimitMEMLOCK of the service (RLIMIT_MEMLOCK) or its memory limit",
+                       (unsigned long long)(facts->memlock_bytes / 1024));
+}
+
 static void hint_text(int status, const struct probe_facts *facts, char *ret_hint)
 {
     switch (-status) {
@@ -98,10 +130,7 @@ static void hint_text(int status, const struct probe_facts *facts, char *ret_hin
         hint_permission(facts, ret_hint);
         return;
     case ENOSYS:
-        (void)snprintf(ret_hint, PROBE_WHY_BYTES,
-                       "kernel %s has no io_uring or a sandbox hides it: run on Linux 6.0 or newer "
-                       "built with CONFIG_IO_URING, outside gVisor-like sandboxes",
-                       facts->kernel);
+        hint_unknown(facts, ret_hint);
         return;
     case EINVAL:
         (void)snprintf(ret_hint, PROBE_WHY_BYTES,
@@ -109,13 +138,13 @@ static void hint_text(int status, const struct probe_facts *facts, char *ret_hin
                        facts->kernel);
         return;
     case ENOMEM:
+        hint_memory(facts, ret_hint);
+        return;
+    case ENFILE:
         (void)snprintf(ret_hint, PROBE_WHY_BYTES,
-                       "no memory for the ring, locked memory is limited to %llu KiB: raise "
-                       "LimitMEMLOCK of the service (RLIMIT_MEMLOCK) or its memory limit",
-                       (unsigned long long)(facts->memlock_bytes / 1024));
+                       "the machine has no descriptor left: raise fs.file-max of the host");
         return;
     case EMFILE:
-    case ENFILE:
         (void)snprintf(ret_hint, PROBE_WHY_BYTES,
                        "no descriptor is left, the limit is %llu (hard %llu): raise LimitNOFILE of "
                        "the service (RLIMIT_NOFILE)",
@@ -138,23 +167,42 @@ void probe_explain(const char *step, int status, const struct probe_facts *facts
     (void)snprintf(ret_why, PROBE_WHY_BYTES, "%s: %s; %.400s", step, xd_status_name(status), hint);
 }
 
+const char *probe_remedy(int status)
+{
+    switch (-status) {
+    case EMFILE:
+        return "raise LimitNOFILE of the service (RLIMIT_NOFILE, ulimit -n)";
+    case ENFILE:
+        return "raise fs.file-max of the host";
+    case ENOSPC: /* what epoll_ctl says; no file is made where this is asked */
+        return "raise fs.epoll.max_user_watches of the host";
+    case ENOMEM:
+        return "raise the memory limit of the service";
+    default:
+        return xd_status_text(status);
+    }
+}
+
 int probe_descriptors(uint64_t needed, char *ret_why)
 {
     XD_ASSERT(needed > 0 && ret_why);
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return -errno;
-    if (limit_value(limit.rlim_cur) >= needed)
+    uint64_t soft = limit_value(limit.rlim_cur);
+    uint64_t hard = limit_value(limit.rlim_max);
+    uint64_t wanted = needed + SPARE_DESCRIPTORS < hard ? needed + SPARE_DESCRIPTORS : hard;
+    if (soft >= needed + SPARE_DESCRIPTORS)
         return 0;
-    if (limit_value(limit.rlim_max) >= needed) {
-        limit.rlim_cur = (rlim_t)needed;
-        if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-            return 0;
-    }
+    limit.rlim_cur = (rlim_t)wanted;
+    if (wanted > soft && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        soft = wanted;
+    if (soft >= needed)
+        return 0;
     (void)snprintf(
         ret_why, PROBE_WHY_BYTES,
         "descriptors: %llu are needed and %llu allowed; raise LimitNOFILE of the service "
-        "(RLIMIT_NOFILE) or lower the number of connections",
-        (unsigned long long)needed, (unsigned long long)limit_value(limit.rlim_max));
+        "(RLIMIT_NOFILE) or lower net.connections_max",
+        (unsigned long long)needed, (unsigned long long)hard);
     return -EMFILE;
 }

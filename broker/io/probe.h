@@ -37,8 +37,13 @@ void probe_facts(struct probe_facts *ret_facts);
  * change. ret_why has PROBE_WHY_BYTES; the text is cut to fit. */
 void probe_explain(const char *step, int status, const struct probe_facts *facts, char *ret_why);
 
-/* Makes room for `needed` descriptors by raising the soft limit up to the hard one. 0, or -EMFILE
- * with ret_why (PROBE_WHY_BYTES) when the hard limit is lower than needed. */
+/* What to do when the kernel gives no descriptor, no watch or no memory for one; of any other error
+ * its text. Static memory. */
+const char *probe_remedy(int status);
+
+/* Makes room for `needed` descriptors, and for a burst of connections beyond them as far as that is
+ * allowed, by raising the soft limit up to the hard one. 0, or -EMFILE with ret_why
+ * (PROBE_WHY_BYTES) when the hard limit is lower than needed. */
 int probe_descriptors(uint64_t needed, char *ret_why);
 
 #endif

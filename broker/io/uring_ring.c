@@ -3,9 +3,11 @@
  * Set-up of the ring.
  *
  * Normal path: setup with SINGLE_ISSUER|DEFER_TASKRUN|R_DISABLED, check features and opcodes,
- * register the ring's descriptor; later restrict and enable. Failure path: EINVAL leads to the next
- * mode, every other error is final and explained with one hint. Shutdown: the registered descriptor
- * is given back (the one registration that the allow-list keeps), then the ring ends.
+ * register the ring's descriptor; later restrict, enable and enter it once: a profile may allow all
+ * calls but that one, and whoever serves has no other engine any more. Failure path: EINVAL leads
+ * to the next mode, every other error is final and explained with one hint. Shutdown: the
+ * registered descriptor is given back (the one registration that the allow-list keeps), then the
+ * ring ends.
  *
  * Why an allow-list: seccomp sees io_uring_enter, not what is submitted, so a broken-into broker
  * could open files or sockets through its ring. The kernel checks restrictions per entry.
@@ -151,6 +153,9 @@ int uring_ring_enable(struct uring_ring *ring, char *ret_why)
     status = io_uring_register((unsigned)fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (status < 0)
         return step_fail(ring, "ring start", status, ret_why);
+    status = io_uring_submit_and_get_events(&ring->ring);
+    if (status < 0)
+        return step_fail(ring, "ring entry", status, ret_why);
     return 0;
 }
 

@@ -36,6 +36,7 @@ void conn_place_set(struct conns *conns, struct conn *conn, enum conn_place plac
     XD_ASSERT(place <= CONN_PLACE_PARTIAL || conn->inbox.head_known);
     conn->place = place;
     conn->turn_frames = 0;
+    conn->turn_bytes = 0;
     if (place == CONN_PLACE_PARTIAL)
         conn->partial_ns = env_now_mono_ns(conns->env);
     if (place != CONN_PLACE_NONE)
@@ -55,14 +56,36 @@ static bool input_full(const struct conns *conns, const struct conn *conn)
            inbox->lent_count + inbox->kept_count > conns->held_buffers_max / halve;
 }
 
+/* Whether it stops between two frames, because memory is scarce and it sends long ones. A frame
+ * that has begun has to become whole. */
+static bool input_held(const struct conns *conns, const struct conn *conn)
+{
+    return conns->memory != NET_MEMORY_NORMAL && conn->bulk && conn->inbox.bytes == 0 &&
+           conn->state == CONN_OPEN;
+}
+
+static void hold_end(struct conn *conn)
+{
+    XD_ASSERT(conn->recv == CONN_RECV_HELD);
+    list_remove(&conn->starved_node);
+    conn->recv = CONN_RECV_IDLE;
+}
+
 void conn_recv_update(struct conns *conns, struct conn *conn)
 {
     bool alive = !conn->remote && (conn->state == CONN_OPEN || conn->state == CONN_DRAINING);
-    bool wanted = alive && !conn->ended_by_peer && !input_full(conns, conn);
+    bool open = alive && !conn->ended_by_peer;
+    bool held = open && input_held(conns, conn);
+    bool wanted = open && !held && !input_full(conns, conn);
 
-    XD_ASSERT((conn->recv == CONN_RECV_STARVED) == list_linked(&conn->starved_node));
-
-    if (wanted && conn->recv == CONN_RECV_IDLE) {
+    XD_ASSERT((conn->recv == CONN_RECV_STARVED || conn->recv == CONN_RECV_HELD) ==
+              list_linked(&conn->starved_node));
+    if (conn->recv == CONN_RECV_HELD && !held)
+        hold_end(conn);
+    if (held && conn->recv == CONN_RECV_IDLE) {
+        conn->recv = CONN_RECV_HELD;
+        list_push_back(&conns->held, &conn->starved_node);
+    } else if (wanted && conn->recv == CONN_RECV_IDLE) {
         conn->recv = CONN_RECV_ARMED;
         env_net_recv(conns->env, conn->handle, conn_token(conn, CONN_TOKEN_RECV));
     } else if (!wanted && alive && conn->recv == CONN_RECV_ARMED) {
@@ -116,7 +139,7 @@ void conn_abort(struct conns *conns, struct conn *conn, enum net_close_reason re
     unlink_if(&conn->send_node);
     unlink_if(&conn->flush_node);
     unlink_if(&conn->starved_node);
-    if (conn->recv == CONN_RECV_STARVED)
+    if (conn->recv == CONN_RECV_STARVED || conn->recv == CONN_RECV_HELD)
         conn->recv = CONN_RECV_IDLE;
     input_drop(conns, conn);
     if (not_given)
@@ -184,17 +207,38 @@ static inline void conn_place_update(struct conns *conns, struct conn *conn)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-bool conn_open(struct conns *conns, env_conn handle)
+/* Whether there is room for a connection from there, counted with its address. Unix sockets are how
+ * people reach a broker whose network is full: they get the reserve, and are not refused for want
+ * of memory. */
+static enum net_refusal admit(struct conns *conns, const struct env_origin *from,
+                              struct origin **ret_origin)
 {
-    struct list_node *node = list_pop_front(&conns->places[CONN_PLACE_NONE]);
+    bool local = from->family == ENV_FAMILY_UNIX;
 
-    if (node == NULL)
-        return false;
-    struct conn *conn = conn_of_place(node);
+    if (conns->free_count <= (local ? 0 : conns->options.unix_reserve))
+        return NET_REFUSED_FULL;
+    if (conns->memory == NET_MEMORY_REFUSING && !local)
+        return NET_REFUSED_MEMORY;
+    return origins_take(&conns->origins, from, ret_origin);
+}
+
+enum net_refusal conn_open(struct conns *conns, env_conn handle)
+{
+    struct env_origin from;
+    struct origin *origin;
+
+    env_net_origin(conns->env, handle, &from);
+    enum net_refusal refusal = admit(conns, &from, &origin);
+    if (refusal != NET_TAKEN)
+        return refusal;
+    struct conn *conn = conn_of_place(list_pop_front(&conns->places[CONN_PLACE_NONE]));
+    conns->free_count--;
     XD_ASSERT(conn->state == CONN_FREE);
     XD_ASSERT(conn->inbox.first == NULL && outbox_empty(&conn->outbox));
     conn->state = CONN_OPEN;
     conn->handle = handle;
+    conn->origin = origin;
+    conn->stranger = true;
     conn->length_max = XD_FRAME_BYTES_PREAUTH_MAX < conns->options.frame_bytes_max
                            ? XD_FRAME_BYTES_PREAUTH_MAX
                            : conns->options.frame_bytes_max;
@@ -205,7 +249,7 @@ bool conn_open(struct conns *conns, env_conn handle)
     counters_set(conns->counters, COUNTER_connections_open, conns->count);
     news_add(conns, conn, CONN_NEWS_ACCEPTED);
     conn_recv_update(conns, conn);
-    return true;
+    return NET_TAKEN;
 }
 
 /* ENDED -> FREE with a new generation, so that the old id finds nothing. Freed slots are used last:
@@ -220,6 +264,7 @@ static void conn_free(struct conns *conns, struct conn *conn)
                           .remote = conn->remote};
     outbox_init(&conn->outbox);
     list_push_back(conns_free_list(conns, conn->remote), &conn->place_node);
+    conns->free_count += !conn->remote;
 }
 
 void conn_ended(struct conns *conns, struct conn *conn)
@@ -227,6 +272,8 @@ void conn_ended(struct conns *conns, struct conn *conn)
     XD_ASSERT(conn->state == CONN_CLOSING);
     XD_ASSERT(outbox_empty(&conn->outbox) && conn->inbox.first == NULL);
     conn->state = CONN_ENDED;
+    origins_release(&conns->origins, conn->origin, conn->stranger);
+    conn->origin = NULL;
     uint32_t *count = conn->remote ? &conns->remotes.count : &conns->count;
     XD_ASSERT(*count > 0);
     (*count)--;
@@ -248,6 +295,9 @@ void conn_admit(struct conns *conns, struct conn *conn)
     XD_ASSERT(conn->state == CONN_OPEN);
     conn->length_max = conns->options.frame_bytes_max;
     unlink_if(&conn->hello_node);
+    if (conn->stranger)
+        origins_greeted(conn->origin);
+    conn->stranger = false;
 }
 
 void conn_touch(struct conns *conns, struct conn *conn)
@@ -336,6 +386,17 @@ void conn_sent(struct conns *conns, struct conn *conn, int32_t result)
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
+/* Behind the others. What it had beyond its turn counts in the next one; the largest frame is so
+ * much as not to be owed for more than 129 turns. */
+static void turn_end(struct conns *conns, struct conn *conn)
+{
+    uint32_t bytes = conn->turn_bytes;
+
+    XD_ASSERT(bytes < CONN_TURN_BYTES + XD_FRAME_BYTES_HARD_MAX + XD_FRAME_HEADER_BYTES);
+    conn_place_set(conns, conn, CONN_PLACE_READY);
+    conn->turn_bytes = bytes > CONN_TURN_BYTES ? bytes - CONN_TURN_BYTES : 0;
+}
+
 struct conn *conn_next(struct conns *conns)
 {
     struct list *ready = &conns->places[CONN_PLACE_READY];
@@ -347,11 +408,12 @@ struct conn *conn_next(struct conns *conns)
         if (outbox_full(&conns->output, &conn->outbox)) {
             conn_place_set(conns, conn, CONN_PLACE_BLOCKED);
             conn_recv_update(conns, conn);
-        } else if (conn->turn_frames < CONN_TURN_FRAMES) {
+        } else if (conn->turn_frames < CONN_TURN_FRAMES && conn->turn_bytes < CONN_TURN_BYTES) {
             conn->turn_frames++;
+            conn->turn_bytes += XD_FRAME_HEADER_BYTES + conn->inbox.head.length;
             return conn;
         } else {
-            conn_place_set(conns, conn, CONN_PLACE_READY); /* behind the others */
+            turn_end(conns, conn);
         }
     }
     return NULL;
@@ -371,9 +433,10 @@ void conn_frame_done(struct conns *conns, struct conn *conn)
         return;
     }
     counters_add(conns->counters, COUNTER_frames_received, 1);
+    conn->bulk = conn->inbox.head.length > CONN_BULK_BYTES;
     inbox_consume(&conns->assemble, &conn->inbox);
     conn_place_update(conns, conn);
-    if (conn->recv == CONN_RECV_IDLE)
+    if (conn->recv == CONN_RECV_IDLE || conns->memory != NET_MEMORY_NORMAL)
         conn_recv_update(conns, conn);
 }
 

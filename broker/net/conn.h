@@ -30,6 +30,7 @@
 #include "broker/net/assemble.h"
 #include "broker/net/lend.h"
 #include "broker/net/net.h"
+#include "broker/net/origins.h"
 #include "broker/net/output.h"
 #include "broker/net/remote.h"
 
@@ -44,6 +45,15 @@ enum conn_token {
 
 /* Frames of one connection before the next one has its turn. */
 #define CONN_TURN_FRAMES 32u
+
+/* Bytes of one connection before the next one has its turn. A frame is given whole; what goes
+ * beyond comes off its next turns, so that over time each gets as much, however large its frames
+ * are. Two frames of 64 KiB: what the log takes in a few us, while small frames wait. */
+#define CONN_TURN_BYTES (128u * 1024u)
+
+/* A connection whose last frame had a longer payload than this sends in bulk: it is not read from
+ * while memory is THROTTLED. Requests of readers and of people are shorter. */
+#define CONN_BULK_BYTES 4096u
 
 /* With a whole frame waiting and more than this unread or lent to other shards, a connection
  * receives no further; it starts again at half. As much of it may be lent. In bytes: four receives
@@ -63,6 +73,7 @@ enum conn_recv {
     CONN_RECV_ARMED,    /* bytes may arrive */
     CONN_RECV_STOPPING, /* asked to stop, last event on its way */
     CONN_RECV_STARVED,  /* ended for want of buffers, in the list `starved` */
+    CONN_RECV_HELD,     /* not armed while memory is throttled, in the list `held` */
 };
 
 /* Which list `place_node` is in. */
@@ -84,13 +95,15 @@ struct conn {
     struct list_node hello_node;   /* `hello`: not admitted yet */
     struct list_node send_node;    /* `sending`: a send is in flight; remote: `outputs` */
     struct list_node flush_node;   /* `flush`: looked at by the next conns_flush */
-    struct list_node starved_node; /* `starved` */
+    struct list_node starved_node; /* `starved` or `held` */
     struct list_node news_node;    /* `news` */
     uint64_t partial_ns;           /* monotonic time when the first frame began */
     uint64_t hello_ns;             /* ... when it was accepted */
     uint64_t send_ns;              /* ... when the send in flight was started */
     net_id id;                     /* slot 15..0 from 1, generation 31..16 */
     env_conn handle;               /* the env's, valid in OPEN to CLOSING */
+    struct origin *origin;         /* where it is counted, from OPEN to CLOSING; NULL = nowhere */
+    uint32_t turn_bytes;           /* handed out in its present turn, and beyond its last ones */
     uint32_t length_max;           /* largest payload accepted */
     uint32_t away_bytes;           /* of its frames that are lent, headers included */
     int32_t cause;                 /* status that led to the end, 0 = none */
@@ -102,6 +115,8 @@ struct conn {
     uint8_t turn_frames;  /* frames handed out in its present turn */
     uint8_t news;         /* CONN_NEWS_* not taken yet */
     bool ended_by_peer;   /* the peer sends nothing further */
+    bool stranger;        /* not admitted */
+    bool bulk;            /* its last frame was a long one, see CONN_BULK_BYTES */
     bool remote;          /* a connection of another shard: no socket, see remote.h */
     struct inbox inbox;   /* received, unread */
     struct outbox outbox; /* queued and in flight */
@@ -124,12 +139,16 @@ struct conns {
     struct list sending;                  /* a send is in flight, oldest first */
     struct list flush;                    /* something may have to be sent or closed */
     struct list starved;                  /* want to receive, no buffer was free */
+    struct list held;                     /* do not receive before memory is NORMAL */
     struct list news;                     /* news not taken */
+    struct origins origins;               /* sockets by address */
     uint32_t count;                       /* slots of sockets from OPEN to CLOSING */
+    uint32_t free_count;                  /* FREE slots of sockets */
     uint32_t buffer_count;                /* receive buffers of the env */
     uint32_t buffers_low;                 /* fewer free receive buffers than this: under pressure */
     uint32_t held_buffers_max;            /* as CONN_HELD_BYTES_MAX, in lent buffers */
     bool pressed;                         /* under pressure at the end of the last turn */
+    enum net_memory memory;               /* what relief has left */
 };
 
 static inline struct conn *conn_of_place(struct list_node *node)
@@ -158,8 +177,8 @@ int conns_init(struct conns *conns, struct env *env, struct arena *arena, struct
 /* The connection of that id when its slot is still its own, else NULL. */
 struct conn *conn_find(const struct conns *conns, uint64_t id);
 
-/* Takes an accepted socket; false when all slots are taken. */
-bool conn_open(struct conns *conns, env_conn handle);
+/* Takes an accepted socket, or says why not. */
+enum net_refusal conn_open(struct conns *conns, env_conn handle);
 
 /* Events. */
 void conn_received(struct conns *conns, struct conn *conn, const struct env_event *event);

@@ -43,6 +43,7 @@ uint64_t conns_bytes_needed(const struct net_options *options)
     return assemble_bytes_needed(options->recv_buffers_max, chunks) +
            lend_bytes_needed(options->lents_max, options->recv_buffers_max + chunks) +
            remotes_bytes_needed(options->remote_max) + output_bytes_needed(&sizes) +
+           origins_bytes_needed(options->connections_max) +
            slot_count(options) * sizeof(struct conn) + POOL_ALIGN;
 }
 
@@ -98,9 +99,13 @@ int conns_init(struct conns *conns, struct env *env, struct arena *arena, struct
         status = output_init(&conns->output, arena, &sizes);
     if (status == 0)
         status = remotes_init(&conns->remotes, arena, options->remote_max);
+    /* Nobody outside knows the clock of the start to the nanosecond. */
+    if (status == 0)
+        status = origins_init(&conns->origins, arena, options, env_now_mono_ns(env));
     if (status < 0 || conns->table == NULL)
         return -ENOMEM;
 
+    conns->free_count = options->connections_max;
     conns->buffer_count = buffers;
     conns->buffers_low = buffers < 4 ? 1 : buffers / 4;
     conns->held_buffers_max = share_of_one(buffers);
@@ -113,6 +118,7 @@ int conns_init(struct conns *conns, struct env *env, struct arena *arena, struct
     list_init(&conns->sending);
     list_init(&conns->flush);
     list_init(&conns->starved);
+    list_init(&conns->held);
     list_init(&conns->news);
     slots_init(conns);
     return 0;
@@ -133,6 +139,7 @@ void conns_check(const struct conns *conns)
     uint32_t count = 0;
     uint32_t remote_count = 0;
     uint32_t lent = 0;
+    uint32_t free_count = 0;
 
     for (uint32_t i = 0; i < conns->slot_count; i++) {
         const struct conn *conn = &conns->table[i];
@@ -144,17 +151,20 @@ void conns_check(const struct conns *conns)
         } else {
             count += live || conn->state == CONN_CLOSING;
             lent += conn->inbox.lent_count;
+            free_count += conn->state == CONN_FREE;
             inbox_check(&conn->inbox);
             XD_ASSERT(list_linked(&conn->send_node) == (live && outbox_flying(&conn->outbox)));
         }
         XD_ASSERT((conn->id & 0xffff) == i + 1 && conn->id >> 16 != 0);
         XD_ASSERT(list_linked(&conn->news_node) == (conn->news != 0));
-        XD_ASSERT(list_linked(&conn->starved_node) == (conn->recv == CONN_RECV_STARVED));
+        XD_ASSERT(list_linked(&conn->starved_node) ==
+                  (conn->recv == CONN_RECV_STARVED || conn->recv == CONN_RECV_HELD));
         XD_ASSERT(live || (conn->inbox.first == NULL && conn->place == CONN_PLACE_NONE));
         XD_ASSERT(list_linked(&conn->place_node) ==
                   (conn->place != CONN_PLACE_NONE || conn->state == CONN_FREE));
     }
     XD_ASSERT(count == conns->count);
+    XD_ASSERT(free_count == conns->free_count);
     XD_ASSERT(remote_count == conns->remotes.count);
     lend_check(&conns->lend, &conns->assemble, lent);
     list_check(&conns->remotes.returned);

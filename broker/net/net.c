@@ -36,6 +36,8 @@ void net_options_init(struct net_options *options)
 {
     *options = (struct net_options){
         .connections_max = 1024,
+        .address_max = 4096,
+        .strangers_max = 64,
         .frame_bytes_max = XD_FRAME_BYTES_DEFAULT_MAX,
         .out_chunk_bytes = 16 * 1024,
         .out_chunk_count = 1024,
@@ -57,6 +59,8 @@ static bool within(uint32_t value, uint32_t min, uint32_t max)
 static bool options_valid(const struct net_options *options)
 {
     return within(options->connections_max, 1, 65535) &&
+           within(options->unix_reserve, 0, options->connections_max - 1) &&
+           within(options->address_max, 0, 65535) && within(options->strangers_max, 0, 65535) &&
            within(options->frame_bytes_max, 1, XD_FRAME_BYTES_HARD_MAX) &&
            within(options->out_chunk_bytes, OUT_ALIGN, OUT_CHUNK_BYTES_MAX) &&
            options->out_chunk_bytes % OUT_ALIGN == 0 &&
@@ -127,6 +131,20 @@ int net_listen(struct net *net, const char *address, char *ret_address)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
+static void count_refusal(struct net *net, enum net_refusal refusal)
+{
+    static const enum counter counters[NET_REFUSAL_COUNT] = {
+        [NET_REFUSED_FULL] = COUNTER_connections_shed,
+        [NET_REFUSED_ADDRESS] = COUNTER_connections_refused_address,
+        [NET_REFUSED_HELLO] = COUNTER_connections_refused_hello,
+        [NET_REFUSED_MEMORY] = COUNTER_connections_refused_memory,
+    };
+
+    XD_ASSERT(refusal > NET_TAKEN && refusal < NET_REFUSAL_COUNT);
+    net->refused_counts[refusal]++;
+    counters_add(net->conns.counters, counters[refusal], 1);
+}
+
 /* A connection that gets no slot is closed at once. */
 static void refuse(struct net *net, env_conn handle)
 {
@@ -141,14 +159,15 @@ static void accepted(struct net *net, const struct env_event *event)
 
     XD_ASSERT(index < net->listener_count && net->listeners[index].armed);
     struct listener *listener = &net->listeners[index];
-    bool taken = event->result >= 0 && !net->closing && conn_open(&net->conns, event->result);
-    if (event->result >= 0 && !taken)
-        refuse(net, event->result);
     /* -EMFILE: the env had no place for it and has closed it. */
-    if ((event->result >= 0 && !taken) || event->result == -EMFILE) {
-        net->refused_count++;
-        counters_add(net->conns.counters, COUNTER_connections_shed, 1);
+    enum net_refusal refusal = event->result == -EMFILE ? NET_REFUSED_FULL : NET_TAKEN;
+    if (event->result >= 0) {
+        refusal = net->closing ? NET_REFUSED_FULL : conn_open(&net->conns, event->result);
+        if (refusal != NET_TAKEN)
+            refuse(net, event->result);
     }
+    if (refusal != NET_TAKEN)
+        count_refusal(net, refusal);
     if (event->more)
         return;
     listener->armed = false;
@@ -381,52 +400,9 @@ void net_peer(struct net *net, net_id id, char *ret_address)
         env_net_peer(net->conns.env, conn->handle, ret_address);
 }
 
-bool net_news_next(struct net *net, struct net_news *ret_news)
+enum net_memory net_memory(const struct net *net)
 {
-    struct list_node *node = list_first(&net->conns.news);
-
-    if (net->refused_count > 0) {
-        net->refused_count--;
-        *ret_news = (struct net_news){.kind = NET_NEWS_REFUSED};
-        return true;
-    }
-    if (node == NULL)
-        return false;
-    struct conn *conn = LIST_ELEMENT(node, struct conn, news_node);
-    if (conn->news & CONN_NEWS_ACCEPTED) {
-        conn->news &= (uint8_t)~CONN_NEWS_ACCEPTED;
-        *ret_news = (struct net_news){.kind = NET_NEWS_ACCEPTED, .a = conn->id};
-    } else {
-        XD_ASSERT(conn->news == CONN_NEWS_CLOSED);
-        conn->news = 0;
-        *ret_news = (struct net_news){.kind = NET_NEWS_CLOSED,
-                                      .a = conn->id,
-                                      .b = (uint64_t)conn->reason,
-                                      .c = (uint64_t)-conn->cause};
-    }
-    if (conn->news == 0) {
-        list_remove(node);
-        conn_told(&net->conns, conn);
-    }
-    return true;
-}
-
-const char *net_close_reason_name(enum net_close_reason reason)
-{
-    static const char *const names[NET_CLOSE_REASON_COUNT] = {
-        [NET_CLOSE_PEER] = "peer",
-        [NET_CLOSE_ERROR] = "error",
-        [NET_CLOSE_MALFORMED] = "malformed",
-        [NET_CLOSE_TOO_LARGE] = "too_large",
-        [NET_CLOSE_FRAME_SLOW] = "frame_slow",
-        [NET_CLOSE_HELLO_SLOW] = "hello_slow",
-        [NET_CLOSE_SEND_SLOW] = "send_slow",
-        [NET_CLOSE_SHED] = "shed",
-        [NET_CLOSE_BROKER] = "broker",
-    };
-
-    XD_ASSERT(reason < NET_CLOSE_REASON_COUNT);
-    return names[reason];
+    return net->conns.memory;
 }
 
 uint32_t net_slot(net_id conn)

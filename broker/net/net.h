@@ -35,6 +35,9 @@
 
 struct net_options {
     uint32_t connections_max; /* 1..65535, default 1024 */
+    uint32_t unix_reserve;    /* of these only for unix sockets, less than all; default 0 */
+    uint32_t address_max;     /* of these from one address, 0 = no limit; default 4096 */
+    uint32_t strangers_max;   /* ... that have not said HELLO, 0 = no limit; default 64 */
     uint32_t frame_bytes_max; /* payload after HELLO, default XD_FRAME_BYTES_DEFAULT_MAX */
     uint32_t out_chunk_bytes; /* 16 KiB */
     uint32_t out_chunk_count; /* shared by all connections, default 1024 */
@@ -72,8 +75,24 @@ struct net_frame {
 enum net_news_kind {
     NET_NEWS_ACCEPTED, /* a: net_id */
     NET_NEWS_CLOSED,   /* a: net_id, b: enum net_close_reason, c: -(errno or status), else 0 */
-    NET_NEWS_REFUSED,  /* connection over connections_max was closed at once */
+    NET_NEWS_REFUSED,  /* connections were closed at once; a: enum net_refusal, b: how many */
     NET_NEWS_COUNT
+};
+/* Why a connection that arrives is closed at once. What one address is, stands in origins.h. */
+enum net_refusal {
+    NET_TAKEN,           /* it is not */
+    NET_REFUSED_FULL,    /* connections_max, or what unix_reserve leaves of it */
+    NET_REFUSED_ADDRESS, /* address_max */
+    NET_REFUSED_HELLO,   /* strangers_max */
+    NET_REFUSED_MEMORY,  /* NET_MEMORY_REFUSING */
+    NET_REFUSAL_COUNT
+};
+/* How much memory for received bytes is left; see budget.h. */
+enum net_memory {
+    NET_MEMORY_NORMAL,
+    NET_MEMORY_THROTTLED, /* who sends large frames is not read from */
+    NET_MEMORY_REFUSING,  /* also, connections are refused, but for unix sockets */
+    NET_MEMORY_COUNT
 };
 enum net_close_reason {
     NET_CLOSE_PEER,       /* orderly end by the peer */
@@ -163,6 +182,10 @@ void net_peer(struct net *net, net_id conn, char *ret_address);
  * been taken from here, so a user that does not ask runs out of slots. */
 bool net_news_next(struct net *net, struct net_news *ret_news);
 const char *net_close_reason_name(enum net_close_reason reason);
+const char *net_refusal_name(enum net_refusal refusal); /* "connections_max" */
+const char *net_memory_name(enum net_memory memory);    /* "throttled" */
+/* At the end of the last turn. */
+enum net_memory net_memory(const struct net *net);
 /* Slot of an id, for tables beside this one: 1..connections_max for one that holds a socket, behind
  * that for remote_max of other shards. */
 uint32_t net_slot(net_id conn);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the module consists of, for the two files that implement net.h: net.c for sockets and
- * frames, shards.c for what crosses between shards. No other file of the broker may include it.
+ * What the module consists of, for the files that implement net.h: net.c for sockets and frames,
+ * news.c for what is told of them, shards.c for what crosses between shards. No other file of the
+ * broker may include it.
  */
 #ifndef CROSSDOCK_BROKER_NET_NET_STATE_H
 #define CROSSDOCK_BROKER_NET_NET_STATE_H
@@ -26,10 +27,10 @@ struct net {
     struct listener listeners[LISTENERS_MAX];
     uint32_t listener_count;
     uint32_t refusing_count; /* closes of connections without a slot, on their way */
-    uint64_t refused_count;  /* NET_NEWS_REFUSED not taken yet */
-    struct conn *out;        /* connection whose frame is out, NULL = none */
-    uint8_t *scratch;        /* frame_bytes_max, for net_frame_linear */
-    bool closing;            /* net_close_begin was called */
+    uint64_t refused_counts[NET_REFUSAL_COUNT]; /* by reason, NET_NEWS_REFUSED not taken yet */
+    struct conn *out;                           /* connection whose frame is out, NULL = none */
+    uint8_t *scratch;                           /* frame_bytes_max, for net_frame_linear */
+    bool closing;                               /* net_close_begin was called */
 };
 
 /* The connection when it is OPEN, else NULL. */

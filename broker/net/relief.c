@@ -4,6 +4,7 @@
  */
 #include "broker/net/relief.h"
 
+#include "broker/net/budget.h"
 #include "wire/xassert.h"
 
 #include <errno.h>
@@ -104,6 +105,34 @@ static void buffers_recover(struct conns *conns)
     }
 }
 
+/* The state that what is free now makes of the present one. */
+static void memory_update(struct conns *conns)
+{
+    const struct budget_share receive = {env_buffers_free(conns->env), conns->buffer_count};
+    const struct budget_share spill = {pool_free_count(&conns->assemble.chunks),
+                                       conns->assemble.chunks.element_count};
+    enum net_memory memory = budget_next(conns->memory, &receive, &spill);
+
+    if (memory > conns->memory)
+        counters_add(
+            conns->counters,
+            memory == NET_MEMORY_REFUSING ? COUNTER_memory_refusals : COUNTER_memory_throttles, 1);
+    conns->memory = memory;
+}
+
+/* Who was held is heard again. */
+static void held_release(struct conns *conns)
+{
+    struct list_node *node;
+
+    XD_ASSERT(conns->memory == NET_MEMORY_NORMAL);
+    while ((node = list_first(&conns->held)) != NULL) {
+        struct conn *conn = LIST_ELEMENT(node, struct conn, starved_node);
+        XD_ASSERT(conn->recv == CONN_RECV_HELD);
+        conn_recv_update(conns, conn);
+    }
+}
+
 void relief_turn(struct conns *conns)
 {
     conns->pressed = env_buffers_free(conns->env) < conns->buffers_low;
@@ -113,6 +142,9 @@ void relief_turn(struct conns *conns)
         recv_update_place(conns, CONN_PLACE_BLOCKED);
         buffers_recover(conns);
     }
+    memory_update(conns);
+    if (conns->memory == NET_MEMORY_NORMAL)
+        held_release(conns);
     /* No more than there are buffers, so that a turn of many starved ones ends. */
     for (uint32_t free = env_buffers_free(conns->env); free > 0; free--) {
         struct list_node *node = list_pop_front(&conns->starved);

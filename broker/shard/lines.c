@@ -10,6 +10,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Lines about the same thing that clients can bring about come no more often, in ns. */
+#define SAY_AGAIN_NS 10000000000ull
+
 void lines_say(struct shard *shard, bool warning, const char *event, const char *text)
 {
     XD_ASSERT(event != NULL && text != NULL);
@@ -36,6 +39,39 @@ bool shard_line_next(struct shard *shard, struct shard_line *ret_line)
     snprintf(ret_line->text, sizeof ret_line->text, "count=%" PRIu64, shard->lines_lost);
     shard->lines_lost = 0;
     return true;
+}
+
+/* Whether a line of a kind that may come with every connection is due again. */
+static bool is_due(const struct shard *shard, uint64_t said_ns)
+{
+    return said_ns == 0 || shard->now_ns - said_ns >= SAY_AGAIN_NS;
+}
+
+void lines_refused(struct shard *shard, enum net_refusal refusal, uint64_t count)
+{
+    char text[SHARD_LINE_BYTES_MAX];
+    struct refused *refused = &shard->refused[refusal];
+    XD_ASSERT(refusal > NET_TAKEN && refusal < NET_REFUSAL_COUNT && count > 0);
+    refused->count += count;
+    if (!is_due(shard, refused->said_ns))
+        return;
+    snprintf(text, sizeof text, "reason=%s count=%" PRIu64, net_refusal_name(refusal),
+             refused->count);
+    lines_say(shard, true, "connection_refused", text);
+    *refused = (struct refused){.said_ns = shard->now_ns};
+}
+
+void lines_memory(struct shard *shard)
+{
+    char text[SHARD_LINE_BYTES_MAX];
+    enum net_memory memory = net_memory(shard->net);
+    XD_ASSERT(shard->memory_said < NET_MEMORY_COUNT);
+    if (memory == shard->memory_said || !is_due(shard, shard->memory_said_ns))
+        return;
+    snprintf(text, sizeof text, "state=%s", net_memory_name(memory));
+    lines_say(shard, memory != NET_MEMORY_NORMAL, "memory_state", text);
+    shard->memory_said = memory;
+    shard->memory_said_ns = shard->now_ns;
 }
 
 static const char *sync_name(uint64_t sync)

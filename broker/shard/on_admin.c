@@ -8,8 +8,14 @@
 #include "wire/status.h"
 #include "wire/xassert.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
+
+static_assert((int)ADMIN_MEMORY_THROTTLED == (int)NET_MEMORY_THROTTLED &&
+                  (int)ADMIN_MEMORY_REFUSING == (int)NET_MEMORY_REFUSING &&
+                  (int)ADMIN_MEMORY_COUNT == (int)NET_MEMORY_COUNT,
+              "one numbering");
 
 void admin_view_of(struct shard *shard, struct admin_view *ret_view)
 {
@@ -26,7 +32,9 @@ void admin_view_of(struct shard *shard, struct admin_view *ret_view)
                                     .started_mono_ns = shard->ready_ns,
                                     .connections = net_connections(shard->net),
                                     .readers_waiting = shard->waiters_count,
-                                    .connections_limit = shard->options.net.connections_max,
+                                    .connections_limit = shard->options.net.connections_max -
+                                                         shard->options.net.unix_reserve,
+                                    .memory_state = net_memory(shard->net),
                                     .acks_waiting = shard->waiting_count,
                                     .ack_oldest_ns = answers_oldest_ns(shard),
                                     .disk_low_bytes = shard->options.log.disk_low_bytes,

@@ -89,7 +89,7 @@ static void take_net_news(struct shard *shard)
                      net_close_reason_name((enum net_close_reason)news.b));
             lines_say(shard, false, "connection_closed", text);
         } else {
-            lines_say(shard, true, "connection_refused", "reason=connections_max");
+            lines_refused(shard, (enum net_refusal)news.a, news.b);
         }
     }
 }
@@ -289,6 +289,7 @@ static int work(struct shard *shard, uint64_t durable_before)
     net_flush(shard->net);
     peers_flush(shard);
     lines_take_news(shard);
+    lines_memory(shard);
     update_state(shard);
     return fenced < 0 ? fenced : shard->peers.status;
 }

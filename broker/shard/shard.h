@@ -34,6 +34,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Events that one turn takes, and so connections that may arrive in it. */
+#define SHARD_EVENTS_MAX 512u
+
 /* A topic that is created when the data folder is new. */
 struct shard_topic {
     const char *name;  /* 1..64 name characters */

@@ -20,7 +20,6 @@
 #include "broker/shard/shard.h"
 #include "wire/request.h"
 
-#define SHARD_EVENTS_MAX 512u  /* events taken per turn */
 #define SHARD_FRAMES_MAX 4096u /* frames handled per turn, so that no turn starves the log */
 #define SHARD_LINES 256u       /* lines kept for the owner; power of two */
 #define SHARD_STAMPS 256u      /* blocks whose begin is remembered: more than may be undurable */
@@ -95,6 +94,12 @@ struct waiter {
     uint32_t bytes_max;
 };
 
+/* Connections that were closed when they arrived. */
+struct refused {
+    uint64_t count;   /* since the last line about them */
+    uint64_t said_ns; /* when that was, 0 = never */
+};
+
 struct shard {
     struct env *env;
     struct arena arena;
@@ -137,6 +142,9 @@ struct shard {
     struct shard_line *lines; /* SHARD_LINES */
     struct ring lines_ring;
     uint64_t lines_lost;
+    struct refused refused[NET_REFUSAL_COUNT]; /* by reason */
+    uint64_t memory_said_ns;                   /* when `memory_said` was, 0 = never */
+    enum net_memory memory_said;               /* newest state that there is a line of */
 
     struct peers peers; /* the other shards */
 
@@ -247,6 +255,10 @@ bool admin_answer_config(struct shard *shard, const struct answer *answer);
 /* ---- lines.c --------------------------------------------------------------------------------- */
 /* Queues a line for the owner. */
 void lines_say(struct shard *shard, bool warning, const char *event, const char *text);
+/* Connections were refused: a line, or one later that counts them too. */
+void lines_refused(struct shard *shard, enum net_refusal refusal, uint64_t count);
+/* A line when the state of memory is another one than the last line said. */
+void lines_memory(struct shard *shard);
 /* Turns the log's news into lines. */
 void lines_take_news(struct shard *shard);
 

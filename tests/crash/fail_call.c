@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Makes one call of the daemon fail: the n-th allocation, mapping or step of setting up the ring.
+ * Makes one call of the daemon fail: the n-th allocation, mapping or step of setting up an engine.
  * It is linked with everything of crossdockd, and the linker sends those calls here (--wrap), so
  * nothing of the daemon is built in another way and the shipped one holds no trace of this.
  *
@@ -13,10 +13,13 @@
 #include "wire/xassert.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/types.h>
@@ -83,6 +86,11 @@ WRAP_ERRNO(void *, MAP_FAILED, mmap64,
            (start, bytes, protection, flags, fd, position))
 WRAP_ERRNO(ssize_t, -1, getrandom, (void *data, size_t bytes, unsigned flags), (data, bytes, flags))
 
+WRAP_ERRNO(int, -1, epoll_create1, (int flags), (flags))
+WRAP_ERRNO(int, -1, epoll_ctl, (int set, int what, int fd, struct epoll_event *watch),
+           (set, what, fd, watch))
+WRAP_ERRNO(int, -1, eventfd, (unsigned count, int flags), (count, flags))
+
 WRAP_STATUS(io_uring_queue_init_params,
             (unsigned entries, struct io_uring *ring, struct io_uring_params *params),
             (entries, ring, params))
@@ -98,6 +106,19 @@ WRAP_STATUS(io_uring_register_buf_ring,
 WRAP_STATUS(io_uring_register,
             (unsigned fd, unsigned operation, const void *argument, unsigned count),
             (fd, operation, argument, count))
+
+/* Answers the error itself. */
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *argument);
+int __real_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *argument)
+{
+    static uint32_t calls;
+    int error = fails("pthread_create", &calls);
+    return error != 0 ? error : __real_pthread_create(ret_thread, attributes, run, argument);
+}
 
 int __wrap_close(int fd);
 int __real_close(int fd);

@@ -4,9 +4,12 @@
  *
  *   no_uring HOW PROGRAM [ARGUMENT]...
  *
- *   EPERM, EACCES, ENOSYS   io_uring_setup ends with this error: the default profile of a
- * container, a security module, a sandbox old                     a kernel before io_uring:
- * epoll_pwait2 and flags of a write are unknown to it as well
+ *   EPERM, EACCES, ENOSYS  io_uring_setup ends with this error, as the default profile of a
+ *                          container, a security module and a sandbox have it
+ *   register, enter        a profile that has forgotten this one of the three calls: EPERM
+ *   old                    a kernel before io_uring, to which epoll_pwait2 and flags of a write are
+ *                          unknown as well
+ *   kills                  io_uring_setup ends the process, as profiles without an error do
  *
  * Normal path: a filter, then exec. Failure path: exit status 77, the machine cannot do this.
  */
@@ -30,6 +33,9 @@ static const struct way WAYS[] = {
     {"EPERM", {{SYS_io_uring_setup, EPERM}}, 1},
     {"EACCES", {{SYS_io_uring_setup, EACCES}}, 1},
     {"ENOSYS", {{SYS_io_uring_setup, ENOSYS}}, 1},
+    {"register", {{SYS_io_uring_register, EPERM}}, 1},
+    {"enter", {{SYS_io_uring_enter, EPERM}}, 1},
+    {"kills", {{SYS_io_uring_setup, FORBID_KILLS}}, 1},
     {"old",
      {{SYS_io_uring_setup, ENOSYS}, {SYS_epoll_pwait2, ENOSYS}, {SYS_pwritev2, EOPNOTSUPP}},
      3},
@@ -43,7 +49,8 @@ int main(int argc, char **argv)
             way = &WAYS[i];
     }
     if (way == NULL) {
-        fprintf(stderr, "usage: no_uring EPERM|EACCES|ENOSYS|old PROGRAM [ARGUMENT]...\n");
+        fprintf(stderr, "usage: no_uring EPERM|EACCES|ENOSYS|register|enter|kills|old "
+                        "PROGRAM [ARGUMENT]...\n");
         return EXIT_USAGE;
     }
     if (forbid_calls(way->calls, way->count) != 0) {

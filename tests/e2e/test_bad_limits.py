@@ -98,7 +98,13 @@ class WithoutRing(bad.BadCase):
     """io_uring is refused as containers, policies and kernels do it. The folder that one engine
     leaves is the other's."""
 
-    WAYS = {'EPERM': 'seccomp', 'EACCES': 'seccomp', 'ENOSYS': 'Linux 6.0', 'old': 'Linux 6.0'}
+    # Way, what the line names, and how it goes on.
+    WAYS = {'EPERM': ('ring set-up: EPERM', 'seccomp'),
+            'EACCES': ('ring set-up: EACCES', 'seccomp'),
+            'ENOSYS': ('ring set-up: ENOSYS', 'seccomp'),
+            'register': ('ring opcodes: EPERM', 'io_uring_register'),
+            'enter': ('ring entry: EPERM', 'io_uring_enter'),
+            'old': ('ring set-up: ENOSYS', 'Linux 6.0')}
 
     @classmethod
     def setUpClass(cls):
@@ -114,12 +120,11 @@ class WithoutRing(bad.BadCase):
     def test_epoll_serves_and_says_how_to_allow_io_uring(self):
         broker = Broker(['process.engine=auto'])
         self.addCleanup(broker.close)
-        for number, (way, remedy) in enumerate(self.WAYS.items(), 1):
+        for number, (way, (step, remedy)) in enumerate(self.WAYS.items(), 1):
             with self.subTest(way=way):
                 broker.start(before=[NO_URING, way])
                 line = [line for line in broker.read_log().splitlines() if ' engine ' in line][0]
-                self.assertIn(' name=epoll why="no io_uring: ring set-up: ', line)
-                self.assertIn('ENOSYS' if way == 'old' else way, line)
+                self.assertIn(f' name=epoll why="no io_uring: {step}; ', line)
                 self.assertIn(remedy, line)
                 self.assertEqual('epoll_pwait2' in line, way == 'old')
                 engine, reason = self.engine_of(broker)
@@ -141,11 +146,20 @@ class WithoutRing(bad.BadCase):
         self.assertEqual(broker.stop(), 0)
 
     def test_io_uring_that_is_asked_for_is_not_replaced(self):
-        for way, remedy in self.WAYS.items():
+        for way, (step, remedy) in self.WAYS.items():
             with self.subTest(way=way):
                 result = bad.start(os.path.join(self.folder, way), 'process.engine=io_uring',
                                    before=[NO_URING, way])
-                self.refused(result, FAILED, 'ENOSYS' if way == 'old' else way, remedy)
+                self.refused(result, FAILED, step, remedy)
+
+    def test_where_asking_for_a_ring_ends_the_process_epoll_can_be_asked_for(self):
+        before = [NO_URING, 'kills']
+        result = bad.start(os.path.join(self.folder, 'auto'), 'process.engine=auto', before=before)
+        self.assertEqual(result.status, -signal.SIGSYS, result.lines)
+        broker = Broker(['process.engine=epoll'])
+        self.addCleanup(broker.close)
+        broker.start(before=before)
+        self.assertEqual(broker.stop(), 0)
 
 
 class WhileServing(folder.FolderCase):

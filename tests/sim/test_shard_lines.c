@@ -69,6 +69,66 @@ Test(shard_lines, tell_what_happened)
     shard_kit_close(kit);
 }
 
+/* Connects without a word and is forgotten. */
+static void knock(struct shard_kit *kit, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_geq(sim_client_connect(kit->broker.sim, "127.0.0.1:7700"), 0);
+    shard_kit_pass(kit, 100);
+}
+
+static uint32_t lines_of(const struct shard_kit *kit, const char *event)
+{
+    uint32_t count = 0;
+    for (uint64_t i = 0; i < kit->broker.line_count && i < SIM_BROKER_LINES; i++)
+        count += strcmp(kit->broker.lines[i].event, event) == 0;
+    return count;
+}
+
+/* Refusals of one kind are told at once and then at most every ten seconds, with their number. */
+Test(shard_lines, count_refusals_of_ten_seconds)
+{
+    struct sim_options world;
+    sim_options_init(&world, 1);
+    struct shard_kit *kit = shard_kit_open_in(&world);
+    kit->broker.options.net.strangers_max = 1;
+    shard_kit_start(kit);
+    knock(kit, 1);
+    cr_assert_eq(lines_of(kit, "connection_refused"), 0);
+    knock(kit, 1);
+    expect(kit, "connection_refused", true, "reason=address_strangers_max count=1");
+    knock(kit, 3);
+    cr_assert_eq(lines_of(kit, "connection_refused"), 1);
+    shard_kit_pass(kit, 10000);
+    knock(kit, 2);
+    expect(kit, "connection_refused", true, "reason=address_strangers_max count=4");
+    cr_assert_eq(lines_of(kit, "connection_refused"), 2);
+    shard_kit_close(kit);
+}
+
+/* Scarce memory is told when it begins and, ten seconds later at the earliest, when it ends. */
+Test(shard_lines, tell_when_memory_is_scarce)
+{
+    enum { SENDERS = 3, BYTES = 1020000, STEP = 10000 };
+    static uint8_t data[XD_FRAME_HEADER_BYTES + BYTES];
+    struct shard_kit *kit = shard_kit_open(1);
+    struct kit_client *clients[SENDERS];
+    const struct xd_frame head = {.length = 1024 * 1024, .op = XD_OP_PRODUCE, .version = 1};
+    xd_frame_encode(&head, data);
+    for (uint32_t i = 0; i < SENDERS; i++)
+        clients[i] = shard_kit_connect(kit, i);
+    for (uint32_t at = 0; at < BYTES && lines_of(kit, "memory_state") == 0; at += STEP)
+        for (uint32_t i = 0; i < SENDERS; i++) {
+            (void)sim_client_send(kit->broker.sim, clients[i]->wire.id, data + at, STEP);
+            shard_kit_pass(kit, 5);
+        }
+    expect(kit, "memory_state", true, "state=throttled");
+    shard_kit_pass(kit, 20000);
+    expect(kit, "memory_state", false, "state=normal");
+    cr_assert_eq(lines_of(kit, "memory_state"), 2);
+    shard_kit_close(kit);
+}
+
 /* When nobody takes lines, the newest are lost and their number is told once. */
 Test(shard_lines, counts_lines_that_were_lost)
 {

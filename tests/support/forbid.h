@@ -4,7 +4,8 @@
  * kernels do. For good, and for its threads and children too.
  *
  * Normal path: no new privileges, a seccomp filter that answers the calls named with the error
- * given and lets everything else pass. Failure path: -1 with errno, the machine cannot do this.
+ * given, or ends the process with SIGSYS, and lets everything else pass. Failure path: -1 with
+ * errno, the machine cannot do this.
  */
 #ifndef CROSSDOCK_TESTS_SUPPORT_FORBID_H
 #define CROSSDOCK_TESTS_SUPPORT_FORBID_H
@@ -17,6 +18,7 @@
 #include <sys/syscall.h>
 
 #define FORBID_CALLS_MAX 8
+#define FORBID_KILLS (-1) /* in the place of an error: the call ends the process */
 
 struct forbid_call {
     long number; /* SYS_... */
@@ -37,7 +39,10 @@ static inline int forbid_calls(const struct forbid_call *calls, int count)
         rules[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
                                                      (unsigned)calls[i].number, 0, 1);
         rules[used++] = (struct sock_filter)BPF_STMT(
-            BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)calls[i].error & SECCOMP_RET_DATA));
+            BPF_RET | BPF_K,
+            calls[i].error == FORBID_KILLS
+                ? SECCOMP_RET_KILL_PROCESS
+                : SECCOMP_RET_ERRNO | ((unsigned)calls[i].error & SECCOMP_RET_DATA));
     }
     rules[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     const struct sock_fprog program = {.len = used, .filter = rules};

@@ -74,7 +74,7 @@ static inline struct conn *bench_conn(struct bench *bench, env_conn handle)
 
 static inline struct conn *bench_accept(struct bench *bench, env_conn handle)
 {
-    cr_assert(conn_open(&bench->conns, handle));
+    cr_assert_eq(conn_open(&bench->conns, handle), NET_TAKEN);
     cr_assert(bench->fake.conns[handle].armed);
     return bench_conn(bench, handle);
 }
@@ -232,6 +232,8 @@ static inline void bench_close(struct bench *bench)
     cr_assert_eq(pool_free_count(&conns->assemble.pieces), conns->assemble.pieces.element_count);
     cr_assert_eq(pool_free_count(&conns->output.chunks), conns->output.chunks.element_count);
     cr_assert_eq(pool_free_count(&conns->output.larges), conns->output.larges.element_count);
+    cr_assert_eq(hashmap_count(&conns->origins.map), 0);
+    pool_deinit(&conns->origins.table);
     pool_deinit(&conns->assemble.chunks);
     pool_deinit(&conns->assemble.pieces);
     pool_deinit(&conns->output.chunks);

@@ -23,6 +23,7 @@
 
 /* What was asked for on one handle. */
 struct fake_conn {
+    struct env_origin origin;   /* where it comes from; all zero = not known */
     uint64_t recv_token;        /* of the armed receive */
     uint64_t send_token;        /* of the send in flight */
     uint64_t close_token;       /* of the close */
@@ -110,6 +111,11 @@ static inline void fake_close(struct env *env, env_conn handle, uint64_t token)
     fake_conn(env, handle)->close_token = token;
 }
 
+static inline void fake_origin(struct env *env, env_conn handle, struct env_origin *ret_origin)
+{
+    *ret_origin = fake_conn(env, handle)->origin;
+}
+
 static inline void fake_open(struct fake *fake, uint32_t buffer_count)
 {
     cr_assert(buffer_count > 0 && buffer_count <= FAKE_BUFFERS_MAX);
@@ -120,7 +126,8 @@ static inline void fake_open(struct fake *fake, uint32_t buffer_count)
                                  .net_recv = fake_recv,
                                  .net_recv_stop = fake_recv_stop,
                                  .net_send = fake_send,
-                                 .net_close = fake_close};
+                                 .net_close = fake_close,
+                                 .net_origin = fake_origin};
     fake->env = (struct env){.ops = &fake->ops, .engine = "fake", .engine_reason = "test"};
 }
 

@@ -100,7 +100,7 @@ static inline void kit_news(struct kit *kit)
             if (kit->closed_hook != NULL)
                 kit->closed_hook(kit, (net_id)news.a);
         } else {
-            kit->refused++;
+            kit->refused += (uint32_t)news.b;
         }
     }
 }

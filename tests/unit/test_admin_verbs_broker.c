@@ -70,13 +70,32 @@ Test(admin_verbs_broker, gives_a_next_step_for_every_trouble)
     world_end(world);
 }
 
+/* Memory that is scarce is a next step of its own; only when connections are refused it is illness.
+ */
+Test(admin_verbs_broker, names_a_step_when_memory_is_scarce)
+{
+    struct admin_world *world = world_begin();
+    cr_assert_eq(world_run(world, "status", NULL), 0);
+    world_is(world, "next_steps.#", "0");
+    world->view.memory_state = ADMIN_MEMORY_THROTTLED;
+    cr_assert_eq(world_run(world, "status", NULL), 0);
+    world_is(world, "next_steps.#", "1");
+    cr_assert_not_null(strstr(world_get(world, "next_steps.0"), "net.receive_buffers"));
+    cr_assert_eq(world_run(world, "health", NULL), 0);
+    world_is(world, "ok", "true");
+    world->view.memory_state = ADMIN_MEMORY_REFUSING;
+    cr_assert_eq(world_run(world, "status", NULL), 0);
+    cr_assert_not_null(strstr(world_get(world, "next_steps.0"), "refused"));
+    world_end(world);
+}
+
 /* A broker that serves is well; throttling is load, not illness. */
 Test(admin_verbs_broker, is_well_while_it_serves)
 {
     struct admin_world *world = world_begin();
     cr_assert_eq(world_run(world, "health", NULL), 0);
     world_is(world, "ok", "true");
-    world_is(world, "checks.#", "5");
+    world_is(world, "checks.#", "6");
     world->view.state = ADMIN_STATE_THROTTLING;
     cr_assert_eq(world_run(world, "health", NULL), 0);
     world_is(world, "ok", "true");
@@ -89,7 +108,7 @@ static void expect_ill(struct admin_world *world, const char *check)
     unsigned ill = 0;
     cr_assert_eq(world_run(world, "health", NULL), 0);
     world_is(world, "ok", "false");
-    for (unsigned i = 0; i < 5; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         char path[32], name[32];
         snprintf(path, sizeof path, "checks.%u.check", i);
         snprintf(name, sizeof name, "%.30s", world_get(world, path));
@@ -114,6 +133,9 @@ Test(admin_verbs_broker, is_ill_for_each_reason)
     world->view.state = ADMIN_STATE_DRAINING;
     expect_ill(world, "state");
     world->view.state = ADMIN_STATE_RUNNING;
+    world->view.memory_state = ADMIN_MEMORY_REFUSING;
+    expect_ill(world, "memory");
+    world->view.memory_state = ADMIN_MEMORY_NORMAL;
     sim_rates(world->run.sim)->write_error = 65536;
     cr_assert_eq(run_append(&world->run, 0, 200), 0);
     run_settle(&world->run);

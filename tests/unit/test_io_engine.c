@@ -301,28 +301,45 @@ Test(io_engine_epoll, release_of_what_is_not_lent_aborts, .init = folder_setup, 
 
 /* --- the choice ------------------------------------------------------------------------------- */
 
-/* From here on this process gets no ring. */
-static void forbid_uring(int error)
+/* From here on this process's calls of that number end with the error. */
+static void forbid_call_of(long number, int error)
 {
-    const struct forbid_call call = {SYS_io_uring_setup, error};
+    const struct forbid_call call = {number, error};
     if (forbid_calls(&call, 1) != 0)
         cr_skip_test("seccomp: %s", strerror(errno));
 }
 
-/* Each error that means "no ring here" leads to epoll, and the reason names it and the remedy. */
-static void refused_with(int error, const char *name, const char *remedy)
+/* From here on this process gets no ring. */
+static void forbid_uring(int error)
 {
-    struct engine_options options = options_make(ENGINE_AUTO);
-    forbid_uring(error);
+    forbid_call_of(SYS_io_uring_setup, error);
+}
+
+/* Each error that means "no ring here" leads to epoll, and the reason names the step, the error and
+ * the remedy. Without io_uring nothing comes to the steps behind the set-up. */
+static void refused_at(long number, int error, const char *step, const char *remedy)
+{
+    struct engine_options options = options_make(ENGINE_IO_URING);
+    if (number != SYS_io_uring_setup) {
+        struct engine uring = open_or_skip(&options);
+        engine_close(&uring);
+    }
+    options.choice = ENGINE_AUTO;
+    forbid_call_of(number, error);
     struct engine engine = open_or_skip(&options);
     cr_assert_eq(engine.which, ENGINE_EPOLL);
     cr_assert_str_eq(engine.env->engine, "epoll");
-    cr_assert_not_null(strstr(engine.env->engine_reason, name), "%s", engine.env->engine_reason);
+    cr_assert_not_null(strstr(engine.env->engine_reason, step), "%s", engine.env->engine_reason);
     cr_assert_not_null(strstr(engine.env->engine_reason, remedy), "%s", engine.env->engine_reason);
-    cr_assert_not_null(strstr(engine.env->engine_reason, "no io_uring: ring set-up: "), "%s",
-                       engine.env->engine_reason);
     engine_close(&engine);
     cr_assert_null(engine.env);
+}
+
+static void refused_with(int error, const char *name, const char *remedy)
+{
+    char step[64];
+    (void)snprintf(step, sizeof(step), "no io_uring: ring set-up: %s; ", name);
+    refused_at(SYS_io_uring_setup, error, step, remedy);
 }
 
 Test(io_engine, epoll_serves_when_a_profile_refuses, .init = folder_setup, .fini = folder_remove)
@@ -349,6 +366,26 @@ Test(io_engine, epoll_serves_without_locked_memory, .init = folder_setup, .fini 
 Test(io_engine, epoll_serves_when_rings_take_too_much, .init = folder_setup, .fini = folder_remove)
 {
     refused_with(EMFILE, "EMFILE", "LimitNOFILE");
+}
+
+Test(io_engine, epoll_serves_when_the_machine_has_no_descriptors, .init = folder_setup,
+     .fini = folder_remove)
+{
+    refused_with(ENFILE, "ENFILE", "fs.file-max");
+}
+
+/* A profile that knows only some of the three calls is a refusal too, and none that shows itself
+ * when connections are served already. */
+Test(io_engine, epoll_serves_when_a_profile_forgets_register, .init = folder_setup,
+     .fini = folder_remove)
+{
+    refused_at(SYS_io_uring_register, EPERM, "no io_uring: ring opcodes: EPERM; ",
+               "io_uring_register");
+}
+Test(io_engine, epoll_serves_when_a_profile_forgets_enter, .init = folder_setup,
+     .fini = folder_remove)
+{
+    refused_at(SYS_io_uring_enter, ENOSYS, "no io_uring: ring entry: ENOSYS; ", "io_uring_enter");
 }
 
 /* Any other error is no refusal: it ends the start. */

@@ -46,6 +46,70 @@ Test(net_conn, gives_turns_of_32_frames)
     bench_close(bench);
 }
 
+/* Receives `count` frames of so many bytes each, header included. */
+static void receive_frames(struct bench *bench, env_conn handle, uint32_t count, uint32_t bytes)
+{
+    uint8_t *data = malloc(bytes);
+
+    cr_assert_not_null(data);
+    for (uint32_t i = 0; i < count; i++)
+        bench_receive(bench, handle, data, fake_frame(data, bytes - XD_FRAME_HEADER_BYTES, i));
+    free(data);
+}
+
+static struct bench *bench_of_large_frames(void)
+{
+    struct net_options options = bench_options();
+
+    options.frame_bytes_max = 1024 * 1024;
+    struct bench *bench = bench_open_with(&options, 128);
+    for (env_conn handle = 0; handle < 2; handle++)
+        conn_admit(&bench->conns, bench_accept(bench, handle));
+    return bench;
+}
+
+static void expect_turn(struct bench *bench, uint32_t count, env_conn handle)
+{
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_eq(next_done(bench), handle, "%u of %u", i, count);
+}
+
+/* A turn is bounded by bytes as well: two frames of 64 KiB stand against 32 small ones. */
+Test(net_conn, gives_turns_of_128_kib)
+{
+    struct bench *bench = bench_of_large_frames();
+
+    receive_frames(bench, 0, 6, CONN_TURN_BYTES / 2);
+    receive_frames(bench, 1, 70, 100);
+    expect_turn(bench, 2, 0);
+    expect_turn(bench, 32, 1);
+    expect_turn(bench, 2, 0);
+    expect_turn(bench, 32, 1);
+    expect_turn(bench, 2, 0);
+    expect_turn(bench, 6, 1);
+    cr_assert_eq(next_done(bench), -1);
+    bench_close(bench);
+}
+
+/* A frame longer than a turn is given whole, and its connection is passed over as often as the
+ * frame had turns; one that has nothing left owes nothing. */
+Test(net_conn, passes_over_who_had_more_than_a_turn)
+{
+    struct bench *bench = bench_of_large_frames();
+
+    receive_frames(bench, 0, 2, 4 * CONN_TURN_BYTES);
+    receive_frames(bench, 1, 120, 100);
+    expect_turn(bench, 1, 0);
+    expect_turn(bench, 3 * 32, 1);
+    cr_assert_eq(bench_conn(bench, 0)->turn_bytes, CONN_TURN_BYTES);
+    expect_turn(bench, 24, 1);
+    expect_turn(bench, 1, 0);
+    cr_assert_eq(bench_conn(bench, 0)->place, CONN_PLACE_NONE);
+    cr_assert_eq(bench_conn(bench, 0)->turn_bytes, 0);
+    cr_assert_eq(next_done(bench), -1);
+    bench_close(bench);
+}
+
 /* A stalled frame is not given again before it is unstalled, others are, and then it is the same
  * frame. */
 Test(net_conn, gives_a_stalled_frame_again)
@@ -190,15 +254,15 @@ Test(net_conn, keeps_a_slot_until_its_end_is_told)
 
     for (env_conn handle = 0; handle < (env_conn)BENCH_CONNS; handle++)
         bench_accept(bench, handle);
-    cr_assert_not(conn_open(&bench->conns, 20));
+    cr_assert_eq(conn_open(&bench->conns, 20), NET_REFUSED_FULL);
     struct conn *conn = bench_conn(bench, 2);
     conn_abort(&bench->conns, conn, NET_CLOSE_ERROR, -EIO);
-    cr_assert_not(conn_open(&bench->conns, 20));
+    cr_assert_eq(conn_open(&bench->conns, 20), NET_REFUSED_FULL);
     bench_finish(bench, 2);
     cr_assert_eq(bench->conns.count, BENCH_CONNS - 1);
-    cr_assert_not(conn_open(&bench->conns, 20));
+    cr_assert_eq(conn_open(&bench->conns, 20), NET_REFUSED_FULL);
     cr_assert(bench_told(bench, conn));
-    cr_assert(conn_open(&bench->conns, 20));
+    cr_assert_eq(conn_open(&bench->conns, 20), NET_TAKEN);
     bench_close(bench);
 }
 

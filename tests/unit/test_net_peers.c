@@ -165,7 +165,10 @@ Test(net_peers, survives_a_reset_inside_a_frame)
  * because what they hold is copied away. */
 Test(net_peers, completes_more_partial_frames_than_buffers)
 {
-    struct kit *kit = kit_plain(8);
+    struct kit_setup setup;
+    kit_setup_init(&setup, 8);
+    setup.net.strangers_max = 0;
+    struct kit *kit = kit_open(&setup);
     static uint8_t frames[200][XD_FRAME_HEADER_BYTES + 3000];
     int clients[200];
 

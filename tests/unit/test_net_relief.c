@@ -131,6 +131,120 @@ Test(net_relief, spills_waiting_frames_into_half_of_the_memory)
     bench_close(bench);
 }
 
+/* Hands out every frame that can be. */
+static void read_all(struct bench *bench)
+{
+    for (struct conn *conn; (conn = conn_next(&bench->conns)) != NULL;)
+        conn_frame_done(&bench->conns, conn);
+    conns_check(&bench->conns);
+}
+
+/* Memory is so scarce that no chunk is left, and one buffer. Handles from `first` on are used. */
+static env_conn make_scarce(struct bench *bench, env_conn first)
+{
+    env_conn handle = first;
+
+    while (bench->fake.lent_count < BUFFERS - 1) {
+        partial(bench, handle++, 100);
+        bench_turn_end(bench);
+    }
+    cr_assert_eq(pool_free_count(&bench->conns.assemble.chunks), 0);
+    return handle;
+}
+
+/* While memory is scarce a connection that sends long frames is not read from behind the end of
+ * one, whether its receive was armed or not; one that sends short ones is. It goes on when memory
+ * is back. */
+Test(net_relief, holds_senders_of_long_frames_between_two)
+{
+    struct bench *bench = bench_tight();
+    struct conn *bulk = bench_accept(bench, 0), *small = bench_accept(bench, 1);
+
+    conn_admit(&bench->conns, bulk);
+    conn_admit(&bench->conns, small);
+    env_conn end = make_scarce(bench, 2);
+    cr_assert_eq(bench->conns.memory, NET_MEMORY_THROTTLED);
+    cr_assert_eq(bench->counters.v[COUNTER_memory_throttles], 1);
+
+    bench_receive_frame(bench, 1, CONN_BULK_BYTES);
+    read_all(bench);
+    cr_assert_eq(bench->fake.conns[1].stop_count, 0);
+    bench_receive_frame(bench, 0, CONN_BULK_BYTES + 1);
+    read_all(bench);
+    cr_assert_eq(bench->fake.conns[0].stop_count, 1);
+    bench_recv_end(bench, 0, -ECANCELED);
+    cr_assert_eq(bulk->recv, CONN_RECV_HELD);
+    bench_turn_end(bench);
+    cr_assert_eq(bulk->recv, CONN_RECV_HELD);
+    cr_assert_eq(bench->fake.conns[0].arm_count, 1);
+
+    for (env_conn handle = end - 4; handle < end; handle++)
+        conn_abort(&bench->conns, bench_conn(bench, handle), NET_CLOSE_ERROR, -EIO);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->conns.memory, NET_MEMORY_NORMAL);
+    cr_assert_eq(bulk->recv, CONN_RECV_ARMED);
+    cr_assert_eq(bench->fake.conns[0].arm_count, 2);
+    bench_close(bench);
+}
+
+/* A frame that has begun is received to its end, however scarce memory is, and an end of the
+ * connection by the broker is heard. */
+Test(net_relief, holds_nobody_within_a_frame)
+{
+    static uint8_t data[2 * (XD_FRAME_HEADER_BYTES + CONN_BULK_BYTES + 1)];
+    struct bench *bench = bench_tight();
+    struct conn *bulk = bench_accept(bench, 0);
+    uint32_t bytes = fake_frame(data, CONN_BULK_BYTES + 1, 1);
+
+    conn_admit(&bench->conns, bulk);
+    (void)fake_frame(data + bytes, CONN_BULK_BYTES + 1, 2);
+    make_scarce(bench, 1);
+    bench_receive(bench, 0, data, bytes + 10);
+    read_all(bench);
+    cr_assert_eq(bulk->place, CONN_PLACE_PARTIAL);
+    cr_assert_eq(bench->fake.conns[0].stop_count, 0);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->fake.conns[0].stop_count, 0);
+    cr_assert(bench->fake.conns[1].closing, "the oldest went");
+    cr_assert_neq(bench->conns.memory, NET_MEMORY_NORMAL);
+    bench_receive(bench, 0, data + bytes + 10, bytes - 10);
+    read_all(bench);
+    cr_assert_eq(bench->fake.conns[0].stop_count, 1);
+    bench_recv_end(bench, 0, -ECANCELED);
+    cr_assert_eq(bulk->recv, CONN_RECV_HELD);
+    conn_drain(&bench->conns, bulk, NET_CLOSE_BROKER, false);
+    cr_assert_eq(bulk->recv, CONN_RECV_ARMED);
+    bench_close(bench);
+}
+
+/* With no buffer left either connections are refused, but for unix sockets, until memory is back.
+ */
+Test(net_relief, refuses_connections_when_all_is_used)
+{
+    struct bench *bench = bench_tight();
+    env_conn end = make_scarce(bench, 0), next = end + 1;
+
+    bench->fake.conns[next].origin.family = ENV_FAMILY_IPV4;
+    bench->fake.conns[next + 1].origin.family = ENV_FAMILY_UNIX;
+    bench_accept(bench, end);
+    bench_receive_frame(bench, end, 16);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->conns.memory, NET_MEMORY_REFUSING);
+    cr_assert_eq(bench->counters.v[COUNTER_memory_refusals], 1);
+    cr_assert_eq(conn_open(&bench->conns, next), NET_REFUSED_MEMORY);
+    bench_accept(bench, next + 1);
+
+    read_all(bench);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->conns.memory, NET_MEMORY_REFUSING, "one buffer is not enough");
+    conn_abort(&bench->conns, bench_conn(bench, end - 1), NET_CLOSE_ERROR, -EIO);
+    bench_turn_end(bench);
+    cr_assert_eq(bench->conns.memory, NET_MEMORY_THROTTLED);
+    cr_assert_eq(bench->counters.v[COUNTER_memory_throttles], 1, "on the way down nothing counts");
+    cr_assert_eq(conn_open(&bench->conns, next), NET_TAKEN);
+    bench_close(bench);
+}
+
 /* When nothing else is left, a peer that does not read its answers goes before one that sends. */
 Test(net_relief, closes_who_does_not_read_before_who_sends)
 {

@@ -89,6 +89,8 @@ Test(setup, hands_every_option_of_connections_on)
 {
     config_defaults(&config);
     set("net.connections_max", "11");
+    set("net.address_connections_max", "7");
+    set("net.address_strangers_max", "0");
     set("net.frame_bytes_max", "2MiB");
     set("net.out_chunk_count", "33");
     set("net.frame_timeout_ms", "44");
@@ -98,7 +100,10 @@ Test(setup, hands_every_option_of_connections_on)
     set("net.receive_buffer_bytes", "8KiB");
     cr_assert_eq(make(), 0, "%s", why);
     cr_assert_eq(setup.shard.net.connections_max, 11);
-    cr_assert_eq(setup.engine.env.connections_max, 11);
+    cr_assert_eq(setup.shard.net.unix_reserve, 0);
+    cr_assert_eq(setup.shard.net.address_max, 7);
+    cr_assert_eq(setup.shard.net.strangers_max, 0);
+    cr_assert_eq(setup.engine.env.connections_max, 11 + SHARD_EVENTS_MAX);
     cr_assert_eq(setup.shard.net.frame_bytes_max, 2u << 20);
     cr_assert_eq(setup.shard.net.out_chunk_count, 33);
     cr_assert_eq(setup.shard.net.frame_timeout_ms, 44);
@@ -107,6 +112,48 @@ Test(setup, hands_every_option_of_connections_on)
     cr_assert_eq(setup.engine.env.buffer_count, 64);
     cr_assert_eq(setup.shard.net.recv_buffers_max, 64);
     cr_assert_eq(setup.engine.env.buffer_bytes, 8192);
+}
+
+/* Unix sockets get eight places beside those of the option, as far as there are numbers. */
+Test(setup, reserves_places_where_a_unix_socket_is)
+{
+    config_defaults(&config);
+    set("server.listen", "127.0.0.1:0,unix:/tmp/x");
+    set("net.connections_max", "11");
+    cr_assert_eq(make(), 0, "%s", why);
+    cr_assert_eq(setup.shard.net.unix_reserve, 8);
+    cr_assert_eq(setup.shard.net.connections_max, 19);
+    set("net.connections_max", "65535");
+    cr_assert_eq(make(), 0, "%s", why);
+    cr_assert_eq(setup.shard.net.unix_reserve, 8);
+    cr_assert_eq(setup.shard.net.connections_max, 65535);
+    cr_assert_leq(setup.engine.env.connections_max, ENV_URING_CONNECTIONS_MAX);
+}
+
+/* Where few descriptors are allowed there are as many connections as these are good for, unless
+ * somebody has said how many he wants, or they are too few. */
+Test(setup, fits_the_default_of_connections_to_descriptors)
+{
+    config_defaults(&config);
+    set("process.shards", "2");
+    cr_assert_eq(make(), 0, "%s", why);
+    uint32_t wanted = setup.shard.net.connections_max;
+    uint64_t needed = setup_descriptors(&setup);
+    cr_assert_geq(needed, 2 * wanted);
+    cr_assert_not(setup_fit(&config, &setup, needed));
+    cr_assert_not(setup_fit(&config, &setup, UINT64_MAX));
+    cr_assert_eq(setup.shard.net.connections_max, wanted);
+    cr_assert(setup_fit(&config, &setup, needed - 1));
+    cr_assert_eq(setup.shard.net.connections_max, wanted - 1);
+    cr_assert(setup_fit(&config, &setup, needed / 2 + 1));
+    cr_assert_lt(setup.shard.net.connections_max, wanted / 2 + 1);
+    cr_assert_leq(setup_descriptors(&setup), needed / 2 + 1);
+    cr_assert_gt(setup_descriptors(&setup), needed / 2 - 2, "all of them are used");
+    cr_assert_not(setup_fit(&config, &setup, 1024));
+    set("net.connections_max", "10240");
+    cr_assert_eq(make(), 0, "%s", why);
+    cr_assert_not(setup_fit(&config, &setup, needed / 2));
+    cr_assert_eq(setup.shard.net.connections_max, wanted);
 }
 
 /* The same for the tables of the shard and for the process. */
@@ -211,6 +258,16 @@ Test(setup, refuses_options_that_contradict_each_other)
 {
     expect_refused("log.retention_bytes", "1023MiB", "four times log.segment_bytes");
     expect_refused("log.retention_bytes", "16TiB", "raise log.segment_bytes");
+    config_defaults(&config);
+    set("process.shards", "64");
+    cr_assert_eq(make(), 0, "%s", why);
+    set("net.connections_max", "15874");
+    cr_assert_eq(make(), XD_OPTION_INVALID);
+    cr_assert_not_null(strstr(why, "with several shards at most"), "%s", why);
+    set("process.shards", "2");
+    cr_assert_eq(make(), 0, "%s", why);
+    set("net.connections_max", "32001");
+    cr_assert_eq(make(), XD_OPTION_INVALID);
     config_defaults(&config);
     set("catalog.partitions_max", "18");
     cr_assert_eq(make(), XD_OPTION_INVALID);

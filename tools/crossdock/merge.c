@@ -23,6 +23,7 @@ static const struct {
     enum rule rule;
 } metric_rules[] = {
     {"state", RULE_MOST},
+    {"memory_state", RULE_MOST},
     {"uptime_seconds", RULE_LEAST},
     {"topics", RULE_MOST},
     {"facilities", RULE_MOST},
