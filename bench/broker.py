@@ -3,6 +3,7 @@
 
 Shared by run.py and restart.py. Everything it writes lies in the folder it is given.
 """
+import glob
 import json
 import os
 import re
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+
+import figures
 
 BROKER_CPU = 0
 CLIENT_CPU = 1
@@ -53,6 +56,14 @@ class Broker:
         with open(self.log_path, encoding='utf-8', errors='replace') as log:
             match = re.search(r' recovered ms=(\d+)', log.read())
         return int(match.group(1)) if match else None
+
+    def cpu_ns(self):
+        """CPU time of all its threads so far."""
+        texts = []
+        for path in glob.glob(f'/proc/{self.process.pid}/task/*/schedstat'):
+            with open(path, encoding='ascii') as file:
+                texts.append(file.read())
+        return figures.process_cpu_ns(texts)
 
     def end(self, number=signal.SIGTERM):
         if self.process.poll() is None:

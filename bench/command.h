@@ -27,6 +27,7 @@ enum bench_exit {
 enum bench_exit command_produce(int argc, char *const *argv);
 enum bench_exit command_read(int argc, char *const *argv);
 enum bench_exit command_disk(int argc, char *const *argv);
+enum bench_exit command_crowd(int argc, char *const *argv);
 
 /* Parses, and prints help or the mistake. True: go on; false: *ret_exit is the end. */
 bool command_parse(const char *name, int argc, char *const *argv, const struct argument *table,

@@ -72,11 +72,13 @@ static int measure(struct run *run, const struct settings *settings, struct resu
     uint64_t begin_ns = machine_now_ns() + settings->warmup_us * 1000u;
     int status = run_until(run, begin_ns, true, false);
     uint64_t cpu_ns = machine_cpu_ns();
+    uint64_t user_ns = machine_user_ns();
     begin_ns = machine_now_ns();
     if (status == 0)
         status = run_until(run, begin_ns + settings->duration_us * 1000u, true, true);
     result->elapsed_ns = machine_now_ns() - begin_ns;
     result->client_cpu_ns = machine_cpu_ns() - cpu_ns;
+    result->client_user_ns = machine_user_ns() - user_ns;
     if (status == 0)
         status = run_until(run, machine_now_ns() + DRAIN_NS, false, false);
     result->batches = run->batches;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +40,14 @@ int64_t machine_wall_us(void)
 uint64_t machine_cpu_ns(void)
 {
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+uint64_t machine_user_ns(void)
+{
+    struct rusage usage;
+    int status = getrusage(RUSAGE_SELF, &usage);
+    BENCH_ASSERT(status == 0);
+    return (uint64_t)usage.ru_utime.tv_sec * 1000000000u + (uint64_t)usage.ru_utime.tv_usec * 1000u;
 }
 
 int machine_pin(uint32_t cpu)

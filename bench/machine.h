@@ -29,8 +29,9 @@ int64_t machine_wall_us(void); /* since 1970 UTC */
 /* Binds the calling thread to a CPU and asks for exact timers. 0 or -errno. */
 int machine_pin(uint32_t cpu);
 
-/* CPU time of this process. */
+/* CPU time of this process, and the part of it outside the kernel. */
 uint64_t machine_cpu_ns(void);
+uint64_t machine_user_ns(void);
 /* Of another process, in steps of the kernel's tick. 0 or -errno. */
 int machine_usage_of(uint64_t pid, struct machine_usage *ret_usage);
 

@@ -15,6 +15,7 @@ static const struct {
 } commands[] = {
     {"produce", command_produce, "load through the client library: rates and times to the ack"},
     {"read", command_read, "reads partitions as fast as they come"},
+    {"crowd", command_crowd, "thousands of connections: idle, at work, and badly behaved"},
     {"disk", command_disk, "appends to a log of its own, without broker and network"},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])

@@ -15,9 +15,9 @@
 #include "bench/feed.h"
 #include "bench/machine.h"
 #include "bench/result.h"
+#include "bench/watch.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,10 +57,10 @@ struct produce {
     const struct settings *settings;
     struct feed_plan plan;
     struct feed_sum sum;
-    struct feed feeds[COMMAND_CONNECTIONS_MAX];   /* */
-    struct pollfd polls[COMMAND_CONNECTIONS_MAX]; /* of the feed of the same number */
-    uint32_t feed_count;                          /* feeds that must be closed */
-    char why[FEED_WHY_BYTES];                     /* detail of what failed */
+    struct feed feeds[COMMAND_CONNECTIONS_MAX]; /* */
+    struct watch watch;                         /* of the feeds, by number */
+    uint32_t feed_count;                        /* feeds that must be closed */
+    char why[FEED_WHY_BYTES];                   /* detail of what failed */
 };
 
 /* What is read at both ends of the measured part. */
@@ -68,20 +68,23 @@ struct moment {
     uint64_t at_ns;              /* monotonic */
     uint64_t records;            /* with an outcome so far */
     uint64_t cpu_ns;             /* of this process so far */
+    uint64_t user_ns;            /* of that, outside the kernel */
     struct machine_usage broker; /* zero when it is not measured */
 };
 
 static void read_moment(const struct produce *produce, struct moment *ret_moment)
 {
-    *ret_moment = (struct moment){
-        .at_ns = machine_now_ns(), .records = produce->sum.records, .cpu_ns = machine_cpu_ns()};
+    *ret_moment = (struct moment){.at_ns = machine_now_ns(),
+                                  .records = produce->sum.records,
+                                  .cpu_ns = machine_cpu_ns(),
+                                  .user_ns = machine_user_ns()};
     if (produce->settings->broker_pid > 0)
         (void)machine_usage_of(produce->settings->broker_pid, &ret_moment->broker);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* Waits until a feed has an event or is wanted; *ret_wanted tells which are. */
+/* Waits until a feed has an event or is wanted. */
 static int wait_for_feeds(struct produce *produce, uint64_t until_ns)
 {
     uint64_t now_ns = machine_now_ns();
@@ -89,14 +92,9 @@ static int wait_for_feeds(struct produce *produce, uint64_t until_ns)
         const struct feed *feed = &produce->feeds[i];
         uint64_t wanted_ns = feed_wanted_ns(feed, now_ns);
         until_ns = wanted_ns < until_ns ? wanted_ns : until_ns;
-        produce->polls[i] = (struct pollfd){.fd = xdock_client_fd(feed->client),
-                                            .events = xdock_client_events(feed->client)};
     }
     uint64_t wait_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-    wait_ns = wait_ns < POLL_NS_MAX ? wait_ns : POLL_NS_MAX;
-    const struct timespec wait = {.tv_nsec = (long)wait_ns};
-    int status = ppoll(produce->polls, produce->feed_count, &wait, NULL);
-    return status < 0 && errno != EINTR ? -errno : 0;
+    return watch_wait(&produce->watch, wait_ns < POLL_NS_MAX ? wait_ns : POLL_NS_MAX);
 }
 
 static int turn_feeds(struct produce *produce)
@@ -104,13 +102,16 @@ static int turn_feeds(struct produce *produce)
     uint64_t now_ns = machine_now_ns();
     for (uint32_t i = 0; i < produce->feed_count; i++) {
         struct feed *feed = &produce->feeds[i];
-        if (produce->polls[i].revents == 0 && feed_wanted_ns(feed, now_ns) > now_ns)
+        if (!watch_is_ready(&produce->watch, i) && feed_wanted_ns(feed, now_ns) > now_ns)
             continue;
         int status = feed_turn(feed);
         if (status < 0) {
             snprintf(produce->why, sizeof produce->why, "%s", xdock_client_error(feed->client));
             return status;
         }
+        status = watch_set(&produce->watch, i, feed->client);
+        if (status < 0)
+            return status;
     }
     return 0;
 }
@@ -167,7 +168,7 @@ static void explain_stall(struct produce *produce, const struct feed *feed, uint
         xdock_client_error(feed->client));
 }
 
-static int run_load(struct produce *produce, struct moment *ret_begin, struct moment *ret_end)
+static int run_phases(struct produce *produce, struct moment *ret_begin, struct moment *ret_end)
 {
     const struct settings *settings = produce->settings;
     struct feed_plan *plan = &produce->plan;
@@ -178,7 +179,6 @@ static int run_load(struct produce *produce, struct moment *ret_begin, struct mo
         /* Schedules of the feeds are spread over one interval. */
         feed_start(&produce->feeds[i], plan->base_ns + plan->interval_ns * i / produce->feed_count);
     }
-    memset(produce->polls, 0, sizeof produce->polls);
     int status = run_until(produce, plan->begin_ns, false);
     read_moment(produce, ret_begin);
     if (status == 0)
@@ -193,6 +193,15 @@ static int run_load(struct produce *produce, struct moment *ret_begin, struct mo
             status = XDOCK_DEADLINE_EXCEEDED;
         }
     }
+    return status;
+}
+
+static int run_load(struct produce *produce, struct moment *ret_begin, struct moment *ret_end)
+{
+    int status = watch_open(&produce->watch);
+    if (status == 0)
+        status = run_phases(produce, ret_begin, ret_end);
+    watch_close(&produce->watch);
     return status;
 }
 
@@ -360,6 +369,7 @@ static void print_result(const struct produce *produce, const struct argument *t
                             .failed = produce->sum.failed,
                             .waited = produce->sum.waited,
                             .client_cpu_ns = end->cpu_ns - begin->cpu_ns,
+                            .client_user_ns = end->user_ns - begin->user_ns,
                             .broker_cpu_ns = end->broker.cpu_ns - begin->broker.cpu_ns,
                             .broker_resident_bytes = end->broker.resident_bytes};
     if (produce->plan.how == FEED_ENCODED)

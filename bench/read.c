@@ -198,10 +198,12 @@ static int measure(struct reading *reading, struct result *result)
         (void)machine_usage_of(pid, &before);
     uint64_t bytes = received_bytes(reading);
     uint64_t cpu_ns = machine_cpu_ns();
+    uint64_t user_ns = machine_user_ns();
     uint64_t begin_ns = machine_now_ns();
     int status = run_reading(reading, begin_ns);
     result->elapsed_ns = machine_now_ns() - begin_ns;
     result->client_cpu_ns = machine_cpu_ns() - cpu_ns;
+    result->client_user_ns = machine_user_ns() - user_ns;
     result->bytes = received_bytes(reading) - bytes;
     if (pid > 0)
         (void)machine_usage_of(pid, &after);

@@ -51,9 +51,10 @@ void result_print(const struct result *result, FILE *out)
         fprintf(out, "  %s  p50 %.0f  p99 %.0f  p999 %.0f  max %.0f us\n", result->latency_of,
                 micros(result->latency, 500000), micros(result->latency, 990000),
                 micros(result->latency, 999000), (double)result->latency->max_ns / 1e3);
-    fprintf(out, "  client CPU %.2f of a core, %.0f ns per %s\n",
+    fprintf(out, "  client CPU %.2f of a core, %.0f ns per %s, %.0f of them outside the kernel\n",
             per_second(result, result->client_cpu_ns) / 1e9,
-            per_unit(result, result->client_cpu_ns), unit);
+            per_unit(result, result->client_cpu_ns), unit,
+            per_unit(result, result->client_user_ns));
     if (result->broker_cpu_ns > 0)
         fprintf(out, "  broker CPU %.2f of a core, %.0f ns per %s, %.0f MiB resident\n",
                 per_second(result, result->broker_cpu_ns) / 1e9,
@@ -63,6 +64,8 @@ void result_print(const struct result *result, FILE *out)
         fprintf(out, "  %" PRIu64 " units left later than due\n", result->waited);
     if (result->failed > 0)
         fprintf(out, "  %" PRIu64 " records were refused\n", result->failed);
+    for (uint32_t i = 0; i < result->count_count; i++)
+        fprintf(out, "  %12" PRIu64 " %s\n", result->counts[i].count, result->counts[i].name);
 }
 
 static void json_machine(struct json *json)
@@ -142,11 +145,14 @@ void result_print_json(const struct result *result, FILE *out)
     json_integer(&json, "waited", result->waited);
     json_decimal(&json, "client_cores", per_second(result, result->client_cpu_ns) / 1e9);
     json_decimal(&json, "client_ns_per_unit", per_unit(result, result->client_cpu_ns));
+    json_decimal(&json, "client_user_ns_per_unit", per_unit(result, result->client_user_ns));
     if (result->broker_cpu_ns > 0) {
         json_decimal(&json, "broker_cores", per_second(result, result->broker_cpu_ns) / 1e9);
         json_decimal(&json, "broker_ns_per_unit", per_unit(result, result->broker_cpu_ns));
         json_integer(&json, "broker_resident_bytes", result->broker_resident_bytes);
     }
+    for (uint32_t i = 0; i < result->count_count; i++)
+        json_integer(&json, result->counts[i].name, result->counts[i].count);
     json_object_end(&json);
     putc('\n', out);
 }

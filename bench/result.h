@@ -13,6 +13,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* A number that only one command has. */
+struct result_count {
+    const char *name; /* "storm_cut" */
+    uint64_t count;   /* */
+};
+
 struct result {
     const char *command;            /* "produce" */
     const struct argument *table;   /* its options, with the values used */
@@ -28,8 +34,12 @@ struct result {
     uint64_t failed;                /* refused records, of the whole run */
     uint64_t waited;                /* open loop: units sent later than due */
     uint64_t client_cpu_ns;         /* of this process in the measured part */
+    uint64_t client_user_ns;        /* outside the kernel */
     uint64_t broker_cpu_ns;         /* of the broker, 0 = not known */
     uint64_t broker_resident_bytes; /* at the end, 0 = not known */
+
+    const struct result_count *counts; /* of the command itself */
+    uint32_t count_count;              /* */
 };
 
 void result_print(const struct result *result, FILE *out);

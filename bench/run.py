@@ -2,170 +2,193 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures Crossdock against the machine's limits: limit, ours, limit, ours ... in one run.
 
-  run.py --build DIR --limits DIR [--rows NAME,...] [--runs N] [--seconds S]
+  run.py --build DIR --limits DIR [--rows NAME,...] [--runs N] [--seconds S] [--quick]
          [--wait-quiet S] [--work DIR] [--json FILE] [--update FILE]
 
 --build is a release build; --limits holds the sources of the limit programs, which are compiled
-into the work folder. Each does one piece of the broker's work and nothing else: mb3 is an
-end-to-end mock broker, st a raw append. Medians and ranges of the runs are printed as a table. The
-repository is written to only with --update, between the markers of that file.
+into the work folder: each does one piece of the broker's work and nothing else. What is measured
+and what it is held to stands in rows.py. Medians and ranges of the runs are printed as a table;
+exit status 1 when a target is missed. The repository is written to only with --update, between
+the markers of that file.
 """
 import argparse
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from typing import NamedTuple
 
 import broker
+import figures
+import restart
+import rows
 
 RUNS_MIN = 5
-# A range wider than this share of the median makes a figure noisy.
-NOISE_MAX = 0.3
+QUICK_RUNS, QUICK_SECONDS = 3, 1.0
 # Others may use this much of the CPUs, looked at for this long.
 QUIET_CORES, QUIET_SECONDS = 0.2, 1.0
-BEGIN, END = '<!-- bench: begin -->', '<!-- bench: end -->'
-MB3_LINE = re.compile(r'(?P<frames>\d+) frames/s +(?P<records>[\d.]+) Mmsg/s +(?P<bytes>[\d.]+) '
-                      r'MB/s ack p50 +(?P<p50>\d+) p99 +(?P<p99>\d+)')
-ST_LINE = re.compile(r'(?P<frames>\d+) batch/s +(?P<bytes>\d+) MB/s +p50 +(?P<p50>\d+) '
-                     r'p99 +(?P<p99>\d+)')
-
-
-class Row(NamedTuple):
-    name: str     # on the command line
-    text: str     # what is done
-    ours: list    # arguments of crossdock-bench
-    program: str  # limit program
-    limit: list   # its arguments
-    figure: str   # "bytes" (MB/s), "records" (M/s), "frames" (k/s) or "p50" (us)
-
-
-ROWS = [
-    Row('batches', '64 KiB batches of 256 B, 8 connections x 16 in flight',
-        ['produce', '--encoded', '-c', '8', '-w', '16'],
-        'mb3', ['-c', '8', '-w', '16', '-f', '65536', '-m', '256', '-D', 'fsync'], 'bytes'),
-    Row('post', '256 B records posted one by one, one producer',
-        ['produce', '--post', '-c', '1', '-w', '16'],
-        'mb3', ['-c', '1', '-w', '16', '-f', '65536', '-m', '256', '-D', 'fsync'], 'records'),
-    Row('one', 'one 256 B record per request, one connection',
-        ['produce', '--send', '-c', '1'],
-        'mb3', ['-c', '1', '-w', '1', '-f', '256', '-m', '256', '-D', 'fsync'], 'p50'),
-    Row('one64', 'one 256 B record per request, 64 connections',
-        ['produce', '--send', '-c', '64'],
-        'mb3', ['-c', '64', '-w', '1', '-f', '256', '-m', '256', '-D', 'fsync'], 'frames'),
-    Row('disk', 'append through the log alone, 64 KiB batches in blocks of up to 1 MiB, dsync',
-        ['disk', '-w', '128', '--sync', 'dsync'],
-        'st', ['-m', 'direct', '-s', 'dsync', '-p', 'zero', '-b', '1048576', '-q', '8'], 'bytes'),
-]
-UNITS = {'bytes': 'MB/s', 'records': 'M records/s', 'frames': 'k requests/s', 'p50': 'us, p50'}
 LIBRARIES = ['-luring', '-lpthread', '-llz4']
+FILL = ['produce', '--encoded', '-c', '4', '-w', '16', '--warmup', '0', '-d', '500ms']
+RESTART_GIGABYTES = 10
+READ_SECONDS = 60
+SETTLE_SECONDS = 2.0
 
 
-# ---- figures -----------------------------------------------------------------------------------
+class Place:
+    """Where a row is measured: its brokers, the limit programs, the work folder."""
 
-def parse_limit(program, output):
-    """Figures of a limit program's result line, in the units of UNITS."""
-    match = (ST_LINE if program == 'st' else MB3_LINE).search(output)
-    if not match:
-        raise RuntimeError(f'{program} printed no result: {output[-500:]}')
-    found = {name: float(text) for name, text in match.groupdict().items()}
-    found['frames'] /= 1e3
-    return found
+    def __init__(self, args, row, programs, work):
+        self.args, self.row, self.programs = args, row, programs
+        self.seconds = args.seconds
+        self.folder = tempfile.mkdtemp(prefix=row.name + '-', dir=work)
+        self.limit_folder = os.path.join(work, 'limit')
+        os.makedirs(os.path.join(self.limit_folder, 'd'), exist_ok=True)
+        self.servers = []
 
+    def start(self, settings, name='data'):
+        """A broker on a folder of that name, which may be there already."""
+        server = broker.Broker(self.args.build, os.path.join(self.folder, name), settings)
+        self.servers.append(server)
+        return server
 
-def parse_ours(result):
-    """The same figures of a result of crossdock-bench."""
-    return {'bytes': result['bytes_per_second'] / 1e6,
-            'records': result['records_per_second'] / 1e6,
-            'frames': result['records_per_second'] / 1e3,
-            'p50': result['latency_us']['p50'], 'p99': result['latency_us']['p99']}
+    def end(self):
+        for server in self.servers:
+            server.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
+    def bench_arguments(self, arguments, server, seconds=None):
+        seconds = self.seconds if seconds is None else seconds
+        arguments = [*arguments, '-a', server.address, '--cpu', str(broker.CLIENT_CPU),
+                     '--broker-pid', str(server.process.pid)]
+        return arguments if '-d' in arguments else [*arguments, '-d', f'{int(seconds * 1000)}ms']
 
-def summary(values):
-    """Median and range, and whether the range is too wide to lean on."""
-    middle = statistics.median(values)
-    low, high = min(values), max(values)
-    return {'median': middle, 'low': low, 'high': high, 'runs': len(values),
-            'noisy': middle == 0 or (high - low) / middle > NOISE_MAX}
+    def bench(self, arguments, server, seconds=None):
+        return broker.run_bench(self.args.build, self.bench_arguments(arguments, server, seconds))
 
-
-def shown(value):
-    return f'{value:.0f}' if value >= 100 else f'{value:.2f}'
-
-
-def cell(numbers):
-    text = f'{shown(numbers["median"])} ({shown(numbers["low"])}-{shown(numbers["high"])})'
-    return text + (' noisy' if numbers['noisy'] else '')
-
-
-def table(results):
-    """Markdown rows: work, ours, limit, ratio, CPU."""
-    lines = ['| work | unit | ours: median (range) | limit: median (range) | ours / limit '
-             '| broker ns per record | command |', '|---|---|---|---|---|---|---|']
-    for result in results:
-        cpu = result['broker_ns']
-        lines.append(f'| {result["text"]} | {result["unit"]} | {cell(result["ours"])} '
-                     f'| {cell(result["limit"])} | {result["ratio"]:.2f} '
-                     f'| {"-" if cpu is None else f"{cpu:.0f}"} | `{result["command"]}` |')
-    return '\n'.join(lines)
-
-
-def replace_marked(text, inside):
-    """The text with what stands between the markers replaced."""
-    begin, end = text.find(BEGIN), text.find(END)
-    if begin < 0 or end < begin:
-        raise ValueError(f'the file has no markers {BEGIN} and {END}')
-    return text[:begin + len(BEGIN)] + '\n' + inside + '\n' + text[end:]
+    def limit(self):
+        """One run of the limit program; none has no figures."""
+        row = self.row
+        if not row.program:
+            return {}
+        arguments = [self.programs[row.program], *row.limit, '-t', str(self.seconds)]
+        if row.program in ('mb3', 'st'):
+            arguments += ['-d', os.path.join(self.limit_folder, 'd')]
+        if row.program == 'st':
+            arguments += ['-B', str(1 << 30)]
+        if row.program in ('st', 'cold'):
+            arguments = ['taskset', '-c', str(broker.BROKER_CPU), *arguments]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=True,
+                              cwd=self.limit_folder)
+        return figures.parse_limit(row.program, done.stdout)
 
 
-def busy_cores(before, after, seconds):
-    """Cores that were not idle between two texts of /proc/stat."""
-    ticks = os.sysconf('SC_CLK_TCK')
-    idle = [sum(int(word) for word in text.split()[4:6]) for text in (before, after)]
-    cores = sum(line.startswith('cpu') for line in before.splitlines()) - 1
-    return cores - (idle[1] - idle[0]) / ticks / seconds
+# ---- what our side of a row does: a generator that gives one result of a run after the other ----
+# Each result is (figures of ours, figures that take the limit's place, result of crossdock-bench).
+
+def fill(place, server):
+    done = 0
+    while done < place.row.fill_bytes:
+        result = place.bench(FILL, server)
+        done += int(result['bytes_per_second'] * result['seconds'])
 
 
-# ---- running -----------------------------------------------------------------------------------
+def run_load(place):
+    server = place.start(place.row.settings)
+    fill(place, server)
+    while True:
+        result = place.bench(place.row.ours, server)
+        yield figures.parse_ours(result), {}, result
 
-def build_limits(folder, work):
+
+def run_read(place):
+    """Readers from the beginning to the end of what was produced before."""
+    row = place.row
+    server = place.start(row.settings)
+    fill(place, server)
+    while True:
+        if row.cold:
+            server.end()
+            server = place.start(row.settings)
+        result = place.bench(row.ours, server, READ_SECONDS)
+        yield figures.parse_ours(result), {}, result
+
+
+def run_both(place):
+    """Readers and producers at once, in two processes on one CPU."""
+    row = place.row
+    server = place.start(row.settings)
+    command = broker.bench_command(place.args.build, place.bench_arguments(
+        row.more, server, place.seconds + 1))
+    while True:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True) as producers:
+            time.sleep(0.5)
+            result = place.bench(row.ours, server)
+            found = figures.parse_ours(result)
+            produced = json.loads(producers.communicate(timeout=60)[0])
+        found['produced'] = produced['bytes_per_second'] / 1e6
+        yield found, {}, result
+
+
+def run_disk(place):
+    while True:
+        folder = tempfile.mkdtemp(dir=place.folder)
+        result = broker.run_bench(place.args.build, [
+            *place.row.ours, '-f', os.path.join(folder, 'log'), '--cpu', str(broker.BROKER_CPU),
+            '-d', f'{int(place.seconds * 1000)}ms'])
+        shutil.rmtree(folder)
+        yield figures.parse_ours(result), {}, result
+
+
+def run_engine(place):
+    """The same work on both engines; io_uring is the limit."""
+    servers = [place.start([*place.row.settings, 'process.engine=' + name], name)
+               for name in ('io_uring', 'epoll')]
+    while True:
+        uring, epoll = (place.bench(place.row.ours, server) for server in servers)
+        yield figures.parse_ours(epoll), figures.parse_ours(uring), epoll
+
+
+def run_idle(place):
+    """A broker that has worked and rests now."""
+    server = place.start(place.row.settings)
+    result = place.bench(FILL, server)
+    time.sleep(SETTLE_SECONDS)
+    while True:
+        before, begin = server.cpu_ns(), time.monotonic()
+        time.sleep(2 * place.seconds)
+        used = (server.cpu_ns() - before) / 1e9 / (time.monotonic() - begin)
+        yield {'cores': used}, {}, result
+
+
+def run_restart(place):
+    settings = restart.settings_for(RESTART_GIGABYTES)
+    server = place.start(settings)
+    restart.fill(place.args.build, server.address, RESTART_GIGABYTES * 10**9)
+    result = place.bench(FILL, server)
+    while True:
+        restart.kill_under_load(place.args.build, server)
+        server = place.start(settings)
+        yield {'seconds': server.ready_seconds}, {}, result
+
+
+KINDS = {'load': run_load, 'read': run_read, 'both': run_both, 'disk': run_disk,
+         'engine': run_engine, 'idle': run_idle, 'restart': run_restart}
+
+
+# ---- runs --------------------------------------------------------------------------------------
+
+def build_limits(folder, measured, work):
     """Compiles the limit programs that the rows name. Their warnings are not ours."""
     paths = {}
-    for program in sorted({row.program for row in ROWS}):
+    for program in sorted({row.program for row in measured if row.program}):
         paths[program] = os.path.join(work, program)
         subprocess.run(['cc', '-O3', '-march=native', '-w', os.path.join(folder, program + '.c'),
                         '-o', paths[program], *LIBRARIES], check=True)
     return paths
-
-
-def run_limit(row, programs, work, seconds):
-    folder = os.path.join(work, 'limit')
-    arguments = [*row.limit, '-d', folder, '-t', str(seconds)]
-    if row.program == 'st':
-        arguments += ['-B', str(1 << 30)]
-    pinned = ['taskset', '-c', str(broker.BROKER_CPU)] if row.program == 'st' else []
-    done = subprocess.run([*pinned, programs[row.program], *arguments], capture_output=True,
-                          text=True, timeout=300, check=True)
-    return parse_limit(row.program, done.stdout)
-
-
-def run_ours(row, build, server, work, seconds):
-    if row.ours[0] == 'disk':
-        folder = tempfile.mkdtemp(dir=work)
-        arguments = [*row.ours, '-f', os.path.join(folder, 'log'), '--cpu', str(broker.BROKER_CPU)]
-    else:
-        folder = None
-        arguments = [*row.ours, '-a', server.address, '--cpu', str(broker.CLIENT_CPU),
-                     '--broker-pid', str(server.process.pid)]
-    result = broker.run_bench(build, [*arguments, '-d', f'{int(seconds * 1000)}ms'])
-    if folder:
-        shutil.rmtree(folder)
-    return result
 
 
 def wait_quiet(seconds_max):
@@ -176,62 +199,68 @@ def wait_quiet(seconds_max):
             before = file.read()
         time.sleep(QUIET_SECONDS)
         with open('/proc/stat', encoding='ascii') as file:
-            busy = busy_cores(before, file.read(), QUIET_SECONDS)
+            busy = figures.busy_cores(before, file.read(), QUIET_SECONDS)
         if busy < QUIET_CORES or time.monotonic() >= end:
             return busy
 
 
-def measure(row, args, programs, server, work):
-    """Limit and ours in turn. Both figures, their ratio, and what the broker's core did."""
-    limits, ours, cpu, busy = [], [], [], []
-    for run in range(args.runs):
-        busy.append(wait_quiet(args.wait_quiet))
-        limits.append(run_limit(row, programs, work, args.seconds))
-        result = run_ours(row, args.build, server, work, args.seconds)
-        ours.append(parse_ours(result))
-        cpu.append(result.get('broker_ns_per_unit'))
-        print(f'{row.name} {run + 1}/{args.runs}: limit {shown(limits[-1][row.figure])}, '
-              f'ours {shown(ours[-1][row.figure])} {UNITS[row.figure]}; others used '
-              f'{busy[-1]:.1f} cores', file=sys.stderr)
-    limit = summary([figures[row.figure] for figures in limits])
-    own = summary([figures[row.figure] for figures in ours])
-    return {'name': row.name, 'text': row.text, 'unit': UNITS[row.figure], 'ours': own,
-            'limit': limit, 'ratio': own['median'] / limit['median'] if limit['median'] else 0,
-            'ours_p99_us': summary([figures['p99'] for figures in ours]),
-            'limit_p99_us': summary([figures['p99'] for figures in limits]),
-            'others_cores': statistics.median(busy),
-            'broker_ns': statistics.median(cpu) if None not in cpu else None,
-            'command': 'crossdock-bench ' + ' '.join(row.ours),
-            'limit_command': ' '.join([row.program, *row.limit]),
+def told(numbers, figure):
+    return figures.shown(numbers[figure]) if figure in numbers else '-'
+
+
+def measure(row, args, programs, work):
+    """Limit and ours in turn: their figures, and what became of the targets."""
+    limits, ours, busy = [], [], []
+    place = Place(args, row, programs, work)
+    try:
+        side = KINDS[row.kind](place)
+        for run in range(args.runs):
+            busy.append(wait_quiet(args.wait_quiet))
+            limits.append(place.limit())
+            own, instead, result = next(side)
+            limits[-1].update(instead)
+            ours.append(own)
+            print(f'{row.name} {run + 1}/{args.runs}: limit {told(limits[-1], row.figure)}, ours '
+                  f'{told(own, row.figure)} {rows.UNITS[row.figure]}; others used {busy[-1]:.1f} '
+                  'cores', file=sys.stderr)
+    finally:
+        place.end()
+    own, limit = figures.summaries(ours), figures.summaries(limits)
+    return {'name': row.name, 'text': row.text, 'figure': row.figure, 'ours': own, 'limit': limit,
+            'targets': [figures.judged(target, own, limit) for target in row.targets],
+            'others_cores': statistics.median(busy), 'command': command_of(row),
+            'settings': list(row.settings), 'limit_command': ' '.join([row.program, *row.limit]),
             'commit': result['commit'], 'machine': result['machine']}
 
 
-def run_rows(args, rows, work):
-    programs = build_limits(args.limits, work)
-    server = broker.Broker(args.build, os.path.join(work, 'data'), ['log.retention_bytes=4GiB'])
-    try:
-        return [measure(row, args, programs, server, work) for row in rows]
-    finally:
-        server.end()
+def command_of(row):
+    if not row.ours:
+        return f'run.py --rows {row.name}'
+    return 'crossdock-bench ' + ' '.join(row.ours)
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known = {row.name: row for row in rows.ROWS}
     parser.add_argument('--build', required=True, help='release build of the project')
     parser.add_argument('--limits', required=True, help='folder of the limit programs')
-    parser.add_argument('--rows', help='names by commas, default all: '
-                        + ', '.join(row.name for row in ROWS))
+    parser.add_argument('--rows', help='names by commas, default all: ' + ', '.join(known))
     parser.add_argument('--runs', type=int, default=RUNS_MIN, help=f'at least {RUNS_MIN}')
     parser.add_argument('--seconds', type=float, default=2.0, help='of one run, default 2')
+    parser.add_argument('--quick', action='store_true',
+                        help=f'{QUICK_RUNS} runs of {QUICK_SECONDS:g} s: a look, not for a page')
     parser.add_argument('--wait-quiet', type=float, default=0.0, metavar='S',
                         help='wait up to S seconds before each pair for an idle machine')
     parser.add_argument('--work', help='folder on the disk to measure')
     parser.add_argument('--json', help='write all figures there')
     parser.add_argument('--update', help='put the table between the markers of this file')
     args = parser.parse_args()
-    if args.runs < RUNS_MIN:
+    if args.quick and args.update:
+        parser.error('--quick: its figures are not for a page')
+    if args.quick:
+        args.runs, args.seconds = QUICK_RUNS, QUICK_SECONDS
+    elif args.runs < RUNS_MIN:
         parser.error(f'--runs: medians want {RUNS_MIN} runs or more')
-    known = {row.name: row for row in ROWS}
     names = args.rows.split(',') if args.rows else list(known)
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -239,27 +268,28 @@ def parse_arguments():
     return args, [known[name] for name in names]
 
 
-def caption(results):
+def caption(results, args):
     machine = results[0]['machine']
     day = time.strftime('%Y-%m-%d', time.gmtime())
     return (f'Measured {day} at commit {results[0]["commit"]} on '
             f'{machine["cpu"]}, {machine["cpus"]} CPUs, {machine["memory_bytes"] >> 30} GiB, Linux '
-            f'{machine["kernel"]}; {results[0]["ours"]["runs"]} runs each. '
+            f'{machine["kernel"]}; {args.runs} runs of {args.seconds:g} s each. '
             f'Cores used by others before the runs, at worst: '
             f'{max(result["others_cores"] for result in results):.1f} (0: quiet).')
 
 
 def main():
-    args, rows = parse_arguments()
+    args, measured = parse_arguments()
     broker.clean_up_on_term()
     if args.work:
         os.makedirs(args.work, exist_ok=True)
     work = tempfile.mkdtemp(prefix='crossdock-bench-', dir=args.work)
     try:
-        results = run_rows(args, rows, work)
+        programs = build_limits(args.limits, measured, work)
+        results = [measure(row, args, programs, work) for row in measured]
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    text = caption(results) + '\n\n' + table(results)
+    text = caption(results, args) + '\n\n' + figures.table(results)
     print(text)
     if args.json:
         with open(args.json, 'w', encoding='utf-8') as file:
@@ -268,8 +298,8 @@ def main():
         with open(args.update, encoding='utf-8') as file:
             page = file.read()
         with open(args.update, 'w', encoding='utf-8') as file:
-            file.write(replace_marked(page, text))
-    return 0
+            file.write(figures.replace_marked(page, text))
+    return 0 if all(target['met'] for result in results for target in result['targets']) else 1
 
 
 if __name__ == '__main__':

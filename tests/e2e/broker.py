@@ -3,6 +3,10 @@
 
 CROSSDOCKD and CROSSDOCK name the programs. Each Broker has a data folder of its own, listens on a
 free port, keeps that port over restarts, and is only ever ended by its own process.
+
+CROSSDOCK_PROCESS__ENGINE, which the broker reads itself, runs a whole test on the engine that it
+names; a test that sets process.engine has the last word. Either way the broker must say that it
+runs on that one.
 """
 import json
 import os
@@ -18,6 +22,7 @@ import unittest
 
 DAEMON = os.environ['CROSSDOCKD']
 CLI = os.environ['CROSSDOCK']
+ENGINE = os.environ.get('CROSSDOCK_PROCESS__ENGINE', 'auto')
 READY_SECONDS = 60
 RUN_SECONDS = 120
 SETTINGS = ['log.segment_bytes=4MiB', 'log.retention_bytes=64MiB', 'log.tail_bytes=16MiB',
@@ -70,11 +75,21 @@ class Broker:
             ready = re.search(r' ready addresses=(\S+?)[,\s]', self.read_log())
             if ready:
                 self.address = ready.group(1)
+                self.check_engine()
                 return self
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
         raise AssertionError('the broker did not become ready:\n' + self.read_log())
+
+    def check_engine(self):
+        """Every shard says that it runs on the engine that was asked for."""
+        asked = [setting.partition('=')[2] for setting in self.settings
+                 if setting.startswith('process.engine=')]
+        engine = asked[-1] if asked else ENGINE
+        said = re.findall(r' engine (?:shard=\d+ )?name=(\S+)', self.read_log())
+        if not said or engine != 'auto' and set(said) != {engine}:
+            raise AssertionError(f'asked for engine {engine}, got {said}:\n' + self.read_log())
 
     def read_log(self):
         with open(self.log, encoding='utf-8', errors='replace') as log:

@@ -5,6 +5,9 @@
 # succeeds or skips (77). After a failure its path is printed and it stays: data and log of the
 # broker lie there. The folder is made in the current one, so that data lands on the disk of the
 # build directory.
+#
+# With CROSSDOCK_PROCESS__ENGINE set, brokers that ran on another engine make a failure of it, and
+# so does a folder without a log of one that ran on this.
 set -eu
 
 program=$(realpath "$1")
@@ -26,6 +29,15 @@ cd "$folder"
 status=0
 "$program" "$@" || status=$?
 cd ..
+engine=${CROSSDOCK_PROCESS__ENGINE:-}
+if [ "$status" -eq 0 ] && [ -n "$engine" ]; then
+    said=$(grep -rhoE --include='*.log' ' engine (shard=[0-9]+ )?name=[a-z_]+' "$folder" |
+        sed 's/.*=//' | sort -u)
+    if [ "$said" != "$engine" ]; then
+        echo "asked for engine $engine, got: ${said:-none}"
+        status=1
+    fi
+fi
 if [ "$status" -eq 0 ] || [ "$status" -eq 77 ]; then
     rm -rf "$folder"
 else

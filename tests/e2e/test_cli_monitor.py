@@ -109,7 +109,7 @@ class Check(BrokerTest):
         self.assertRegex(out, r'^broker critical: running, connected and answered in \d')
 
     def test_free_space_is_what_the_broker_says(self):
-        result = self.broker.run('-o', 'json', 'check', 'disk')  # how full it is, is not ours to say
+        result = self.broker.run('-o', 'json', 'check', 'disk')
         self.assertIn(result.returncode, (0, 6, 7), result.stderr)
         data = json.loads(result.stdout)['data']
         stats = self.data('status')['log']

@@ -53,6 +53,8 @@ static void set_tight(struct run *run, struct shard_options *options)
     options->net.out_chunk_count = 4u << prng_below(prng, 6);
     options->net.out_chunks_per_conn = 1 + (uint32_t)prng_below(prng, 16);
     options->net.large_count = 1 + (uint32_t)prng_below(prng, 3);
+    options->net.strangers_max = 1 + (uint32_t)prng_below(prng, 6);
+    options->net.address_max = 16 + (uint32_t)prng_below(prng, 8);
 }
 
 void mischief_begin(struct run *run)
@@ -61,6 +63,8 @@ void mischief_begin(struct run *run)
     set_rates(run);
     if (plan_has(&run->plan, FAULT_TIGHT))
         set_tight(run, options);
+    if (plan_has(&run->plan, FAULT_CROWD))
+        crowd_begin(run, options);
     if (plan_has(&run->plan, FAULT_ROLL))
         options->log.segments_ready_min = 1 + (uint32_t)run_fault_below(run, FAULT_ROLL, 3);
     if (plan_has(&run->plan, FAULT_RETENTION_SIZE))
@@ -204,6 +208,7 @@ void mischief_started(struct run *run)
 void mischief_end(struct run *run)
 {
     run->healing = true;
+    crowd_cut(run);
     run->rates = (struct sim_rates){0};
     *sim_rates(run->broker.sim) = run->rates;
     sim_plan_crash(run->broker.sim, ENV_CRASH_CHECKPOINT_WRITTEN, 0);

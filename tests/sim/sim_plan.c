@@ -10,6 +10,10 @@
 #include <string.h>
 
 #define F(name) FAULT_BIT(FAULT_##name)
+#define RUN_STREAM 31u /* number of the whole run's stream */
+#define SHARDS_SALT 0x80000000u
+#define CROWD_SALT 0x40000000u
+#define CROWD_OF 10u /* one of so many seeds of swarm is a crowd */
 
 static const char *const fault_names[FAULT_COUNT] = {
 #define FAULT(name, text, share, max, what) [FAULT_##name] = text,
@@ -32,8 +36,8 @@ static const uint32_t shares[FAULT_COUNT] = {
 
 struct profile {
     const char *name;
-    uint32_t always; /* faults of every seed, at the higher rates */
-    uint32_t often;  /* faults of every second seed */
+    uint64_t always; /* faults of every seed, at the higher rates */
+    uint64_t often;  /* faults of every second seed */
 };
 
 static const struct profile profiles[PROFILE_COUNT] = {
@@ -47,23 +51,24 @@ static const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_RETENTION] = {"retention", F(ROLL) | F(RETENTION_SIZE), F(RETENTION_TIME)},
     [PROFILE_SILENT_DAMAGE] = {"silent_damage", F(CRASH), F(ROT) | F(ROT_READ) | F(ROLL)},
     [PROFILE_CLOCK] = {"clock", F(CLOCK), F(PAUSE) | F(RETENTION_TIME) | F(ROLL)},
+    [PROFILE_CROWD] = {"crowd", F(CROWD), F(PAUSE) | F(STORM)},
 };
 
-static uint32_t profile_often(enum run_profile profile, uint64_t seeds)
+static uint64_t profile_often(enum run_profile profile, uint64_t seeds)
 {
     if (profile == PROFILE_SWARM && seeds >= SWARM_SEEDS)
         return FAULTS_ALL;
     if (profile == PROFILE_NONE)
         return 0;
-    uint32_t often = profiles[profile].always | profiles[profile].often;
+    uint64_t often = profiles[profile].always | profiles[profile].often;
     for (uint32_t i = 0; i < FAULT_COUNT; i++)
         often |= shares[i] > FAULT_RARE ? FAULT_BIT(i) : 0;
     return often;
 }
 
-uint32_t plan_often(const struct plan_limits *limits, uint64_t seeds)
+uint64_t plan_often(const struct plan_limits *limits, uint64_t seeds)
 {
-    uint32_t often = profile_often(limits->profile, seeds) & limits->faults;
+    uint64_t often = profile_often(limits->profile, seeds) & limits->faults;
     bool several = limits->shards > 1 || (limits->shards == 0 && seeds >= DRAWN_SEEDS);
     return often | (several ? SHARDS_BIT : 0);
 }
@@ -89,14 +94,17 @@ bool profile_find(const char *name, enum run_profile *ret_profile)
 
 void plan_stream(const struct plan *plan, enum run_fault fault, struct prng *ret_prng)
 {
-    prng_seed(ret_prng, prng_mix(plan->seed * 64 + (uint64_t)fault));
+    /* The run's own has its number for good, so that a further fault leaves all seeds as they are
+     * but those that have it. */
+    uint64_t number = fault == FAULT_COUNT ? RUN_STREAM : fault < RUN_STREAM ? fault : fault + 1u;
+    prng_seed(ret_prng, prng_mix(plan->seed * 64 + number));
 }
 
 /* Whether the seed has the fault, and at which rate. */
 static uint32_t draw_rate(const struct plan *plan, enum run_fault fault)
 {
     const struct profile *profile = &profiles[plan->profile];
-    uint32_t bit = FAULT_BIT(fault);
+    uint64_t bit = FAULT_BIT(fault);
     uint32_t max = rates_max[fault];
     uint32_t share = shares[fault] * 1024;
     struct prng prng;
@@ -126,8 +134,15 @@ static uint32_t draw_steps(const struct plan *plan)
 /* One shard most often: several take longer. */
 static uint32_t draw_shards(uint64_t seed)
 {
-    uint64_t drawn = prng_mix(seed ^ SHARDS_BIT) % 12;
+    uint64_t drawn = prng_mix(seed ^ SHARDS_SALT) % 12;
     return drawn > 3 ? 1 : drawn > 0 ? 2 : 4;
+}
+
+static enum run_profile draw_profile(uint64_t seed)
+{
+    if (prng_mix(seed ^ CROWD_SALT) % CROWD_OF == 0)
+        return PROFILE_CROWD;
+    return (enum run_profile)(PROFILE_NONE + prng_mix(seed) % (PROFILE_CROWD - PROFILE_NONE));
 }
 
 void plan_draw(struct plan *plan, const struct plan_limits *limits, uint64_t seed)
@@ -135,7 +150,7 @@ void plan_draw(struct plan *plan, const struct plan_limits *limits, uint64_t see
     XD_ASSERT(limits->profile < PROFILE_COUNT && (limits->faults & ~FAULTS_ALL) == 0);
     *plan = (struct plan){.seed = seed, .profile = limits->profile};
     if (limits->profile == PROFILE_SWARM)
-        plan->profile = (enum run_profile)(PROFILE_NONE + prng_mix(seed) % (PROFILE_COUNT - 1));
+        plan->profile = draw_profile(seed);
     for (uint32_t i = 0; i < FAULT_COUNT; i++) {
         uint32_t rate = draw_rate(plan, (enum run_fault)i);
         if (rate == 0 || (limits->faults & FAULT_BIT(i)) == 0)
@@ -155,7 +170,7 @@ const char *fault_name(enum run_fault fault)
     return fault_names[fault];
 }
 
-void faults_write(uint32_t faults, char *ret_text)
+void faults_write(uint64_t faults, char *ret_text)
 {
     size_t used = 0;
 
@@ -173,9 +188,9 @@ void faults_write(uint32_t faults, char *ret_text)
         snprintf(ret_text, FAULTS_TEXT_BYTES, "none");
 }
 
-bool faults_read(const char *text, uint32_t *ret_faults)
+bool faults_read(const char *text, uint64_t *ret_faults)
 {
-    uint32_t faults = 0;
+    uint64_t faults = 0;
 
     if (strcmp(text, "none") == 0 || strcmp(text, "all") == 0) {
         *ret_faults = text[0] == 'a' ? FAULTS_ALL : 0;

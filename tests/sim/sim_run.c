@@ -36,6 +36,7 @@ void run_init(struct run *run)
         source_reset(run, &run->sources[i], i);
     }
     wire_client_init(&run->reader.wire, run->broker.sim);
+    crowd_reset(run);
     history_init(&run->history);
 }
 
@@ -91,6 +92,7 @@ void run_cut(struct run *run)
     for (uint32_t i = 0; i < RUN_SOURCES; i++)
         source_cut(run, &run->sources[i]);
     reader_cut(run);
+    crowd_cut(run);
 }
 
 static void run_reset(struct run *run, const struct plan *plan)
@@ -246,6 +248,8 @@ static void run_turn(struct run *run, uint32_t ns_max)
         source_act(run, &run->sources[i]);
     if (status >= 0)
         reader_act(run);
+    if (status >= 0)
+        crowd_act(run);
     if (run->broker.drops_wrong > 0)
         RUN_FAIL(run, "retention has dropped a segment too early");
     if (run_ends(run, status))

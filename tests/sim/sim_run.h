@@ -6,8 +6,8 @@
  * have come up; sim_plan.c which faults a seed has; sim_run.c the process and the phases of a run;
  * sim_mischief.c faults from outside; sim_rot.c damage at rest; sim_source.c producing clients;
  * sim_batch.c their bytes; sim_ack.c their outcomes; sim_hostile.c what they should not send;
- * sim_reader.c reads and verbs; sim_note.c the history of it all; sim_check.c the last reads;
- * sim_judge.c the end.
+ * sim_crowd.c strangers; sim_reader.c reads and verbs; sim_note.c the history of it all;
+ * sim_check.c the last reads; sim_judge.c the end.
  * The broker has one shard or several: clients connect to any of them, facilities are spread over
  * all. What is sent, answered and served goes into a history, and tests/support/history_check.h
  * judges it at the end. Beside the history only what it cannot tell is checked where it happens:
@@ -34,6 +34,8 @@
 #define RUN_PARTITIONS 64u             /* as the broker's limit */
 #define RUN_TOPICS 40u                 /* topics that the reader tries to create */
 #define RUN_ROTS 8u                    /* damaged places at a time */
+#define RUN_STRANGERS 300u             /* at a time */
+#define STRANGER_BYTES 256u            /* that one has to send */
 #define RUN_FACILITIES 4u              /* at most, the global one with them */
 #define RUN_WALL_US 1767225600000000ll /* wall clock at the start, when the world's time is 1 s */
 #define RUN_BATCH_RECORDS 8u           /* of a batch, at most */
@@ -151,6 +153,29 @@ struct reader {
     uint64_t ends[RUN_PARTITIONS]; /* highest end_offset told */
 };
 
+enum stranger_kind {
+    STRANGER_IDLE,         /* HELLO and nothing else */
+    STRANGER_STORM,        /* a part of something, then gone */
+    STRANGER_DRIP_HELLO,   /* byte by byte */
+    STRANGER_CUT_HELLO,    /* stops inside */
+    STRANGER_DRIP_PRODUCE, /* */
+    STRANGER_CUT_PRODUCE,  /* */
+    STRANGER_MUTE,         /* asks and never reads */
+    STRANGER_KINDS
+};
+
+/* A connection that takes no part in the history. */
+struct stranger {
+    uint64_t came_ns;            /* when it connected */
+    int id;                      /* of the simulator; -1 = away */
+    uint16_t bytes;              /* of its script */
+    uint16_t at;                 /* of these sent */
+    uint16_t now;                /* of these that it sends at once */
+    uint8_t kind;                /* enum stranger_kind */
+    bool heard;                  /* something was sent to it */
+    uint8_t out[STRANGER_BYTES]; /* its script */
+};
+
 /* One damaged place of the disk. */
 struct rot {
     char name[ENV_NAME_BYTES_MAX]; /* file; "" = none */
@@ -181,6 +206,8 @@ struct run {
                                           * number i lives on shard i. */
     struct source sources[RUN_SOURCES];
     struct reader reader;
+    struct stranger strangers[RUN_STRANGERS];
+    uint32_t mutes; /* of these that never read */
     struct rot rots[RUN_ROTS];
     uint32_t forgeries;         /* made so far */
     struct history history;     /* of this seed */
@@ -354,6 +381,16 @@ void source_cut(struct run *run, struct source *source);
 void source_take_acks(struct run *run, struct source *source, const struct wire_frame *frame);
 /* Whether every batch has its outcome, and each lane has made one after the last fault. */
 bool source_settled(const struct source *source);
+
+/* ---- sim_crowd.c ----------------------------------------------------------------------------- */
+/* Nobody is there: a new world. */
+void crowd_reset(struct run *run);
+/* Places and time-outs that strangers meet. */
+void crowd_begin(struct run *run, struct shard_options *options);
+/* Some come, the others do something. */
+void crowd_act(struct run *run);
+/* All lose their connections. */
+void crowd_cut(struct run *run);
 
 /* ---- sim_reader.c ---------------------------------------------------------------------------- */
 void reader_act(struct run *run);

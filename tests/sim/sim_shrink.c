@@ -70,7 +70,7 @@ bool shrink_fails(struct run *run, const struct plan *plan, char *ret_text)
 
 /* Whether the run fails in the same way with these faults, steps and shards; then they are taken
  * over. */
-static bool try(struct run *run, struct plan *plan, uint32_t faults, uint32_t steps,
+static bool try(struct run *run, struct plan *plan, uint64_t faults, uint32_t steps,
                 uint32_t shards, const char *expected)
 {
     char text[SHRINK_TEXT_BYTES];

@@ -19,7 +19,7 @@ static const char *const total_names[TOTAL_COUNT] = {
 };
 
 /* Faults of which one makes it come up; 0 = it always does. */
-static const uint32_t total_faults[TOTAL_COUNT] = {
+static const uint64_t total_faults[TOTAL_COUNT] = {
 #define TOTAL(name, text, faults) [TOTAL_##name] = faults,
 #include "tests/sim/sim_total.def"
 #undef TOTAL
@@ -66,7 +66,7 @@ const char *total_name(enum run_total total)
 
 /* The same for what histories hold; what is not here depends on luck, or never comes up: in the end
  * every batch that was acknowledged is so at fsync, and none waits. */
-static const uint32_t told_faults[HISTORY_TOTAL_COUNT] = {
+static const uint64_t told_faults[HISTORY_TOTAL_COUNT] = {
     [HISTORY_TOTAL_FAIL] = F(RESEND) | F(ZOMBIE), [HISTORY_TOTAL_UNKNOWN] = F(CRASH),
     [HISTORY_TOTAL_REPLACED] = F(CRASH),          [HISTORY_TOTAL_OVER_CRASH] = F(CRASH),
     [HISTORY_TOTAL_FLOORS] = F(RETENTION_SIZE),   [HISTORY_TOTAL_QUARANTINES] = F(ROT),
@@ -109,7 +109,7 @@ static bool missing(const char *what, const char *name, uint64_t count)
 }
 
 /* Names the first total of the histories that is too low. */
-static bool told_tame(const struct run *run, uint32_t often)
+static bool told_tame(const struct run *run, uint64_t often)
 {
     struct history_totals minimum = {{0}};
     for (uint32_t i = 0; i < HISTORY_TOTAL_COUNT; i++)
@@ -120,7 +120,7 @@ static bool told_tame(const struct run *run, uint32_t often)
 
 bool totals_tame(const struct run *run, const struct plan_limits *limits, uint64_t seeds)
 {
-    uint32_t often = plan_often(limits, seeds);
+    uint64_t often = plan_often(limits, seeds);
     bool tame = told_tame(run, often);
     for (uint32_t i = 0; i < TOTAL_COUNT; i++)
         if ((total_faults[i] == 0 || (total_faults[i] & often) != 0) &&
