@@ -6,10 +6,10 @@
 #   sh tools/test.sh [quick|ci|nightly]        default: ci
 #
 #   quick    suite quick under AddressSanitizer and UndefinedBehaviorSanitizer (build-asan)
-#   ci       all suites but nightly: under those two, in the release build (build-release), thread
-#            tests under ThreadSanitizer (build-tsan), the share of branches taken
-#            (build-coverage), half a minute of each fuzz target (build-fuzz), and a third of the
-#            seeded bugs (build-mutants)
+#   ci       all suites but nightly: under those two, in the release build (build-release, without
+#            suite epoll: what runs once more on the other engine), thread tests under
+#            ThreadSanitizer (build-tsan), the share of branches taken (build-coverage), half a
+#            minute of each fuzz target (build-fuzz), and a third of the seeded bugs (build-mutants)
 #   nightly  everything, with ten minutes of each fuzz target and all seeded bugs
 #
 # A failing step does not stop the others. The last line is `N passed, N failed`, with
@@ -75,8 +75,8 @@ run_tests() {
 
 case $suite in
 quick) selection='--suite quick' ;;
-ci) selection='--no-suite nightly' ;;
-nightly) selection= ;;
+ci) selection='--no-suite nightly' release_without='--no-suite tidy --no-suite epoll' ;;
+nightly) selection= release_without='--no-suite tidy' ;;
 esac
 
 if configure_and_build build-asan -Dbuildtype=debug -Db_sanitize=address,undefined \
@@ -86,8 +86,9 @@ fi
 
 if [ "$suite" != quick ]; then
     # The rules of the tree (suite tidy) do not depend on how it is built.
-    if configure_and_build build-release -Dbuildtype=release -Dtests=enabled -Dwerror=true; then
-        run_tests build-release --no-rebuild $selection --no-suite tidy
+    if configure_and_build build-release -Dbuildtype=release -Dtests=enabled -Dwerror=true \
+        -Dc_args=-g; then
+        run_tests build-release --no-rebuild $selection $release_without
     fi
 
     # Of this build only what the thread tests need is made, by `meson test` itself.
