@@ -53,7 +53,6 @@ SENT = ('-F', '1', '-f', '524288', '-b', '65536', '-N', '32768')
 # Segments that were written before are used again, as the limit programs do it.
 RECYCLED = ('log.retention_bytes=4GiB',)
 RECYCLED_BYTES = 5 << 30
-MANY = ('net.connections_max=2048',)
 IN_MEMORY = ('log.tail_bytes=4GiB', 'log.retention_bytes=8GiB')
 ON_DISK = ('log.retention_bytes=16GiB',)
 
@@ -63,12 +62,14 @@ def load(name, text, ours, limit, figure, targets, settings=()):
                settings=(*RECYCLED, *settings), fill_bytes=RECYCLED_BYTES)
 
 
-def single(name, connections, figure, settings=()):
-    """One record per request."""
+def single(name, connections, figure, ours=None, text='', targets=None):
+    """One record per request, through handles of the client library if `ours` says nothing else."""
     words = 'one connection' if connections == 1 else f'{connections:,} connections'
-    return load(name, f'one 256 B record per request, {words}', f'produce --send -c {connections}',
-                ('-c', str(connections), *SINGLE), figure,
-                (least('frames', 0.7, 'requests/s'), most('p50', 1.3, 'p50')), settings=settings)
+    if targets is None:
+        targets = (least('frames', 0.7, 'requests/s'), most('p50', 1.3, 'p50'))
+    return load(name, f'one 256 B record per request, {words}{text}',
+                ours or f'produce --send -c {connections}', ('-c', str(connections), *SINGLE),
+                figure, targets)
 
 
 def tail(readers):
@@ -97,7 +98,9 @@ ROWS = (
           Target('client_ns', '<=', 150.0, False, 'client ns'))),
     single('one', 1, 'p50'),
     single('one64', 64, 'frames'),
-    single('one1024', 1024, 'frames', MANY),
+    single('one1024', 1024, 'frames', 'crowd -c 1024 -n 1024'),
+    single('library1024', 1024, 'frames', None, ', as many handles of the library in one thread',
+           ()),
     load('open', '300,000 records/s of 400 B on a schedule, one producer',
          'produce --post -c 1 --rate 300000 -r 400',
          ('-c', '1', '-w', '4096', '-f', '4000', '-m', '400', '-D', 'fsync', '-r', '30000'), 'p99',

@@ -13,7 +13,8 @@ import run
 MB3 = ('fsync dgrp   plain C=8    W=16  F=65536  M=256  R=0       L=0    K=0 |    61000 frames/s  '
        '15.616 Mmsg/s  3997.7 MB/s ack p50   1900 p99   3100 p999   4000 max   9000 us | client')
 MB3_BROKER = ('   broker: frames 140300 bad 0 dup 0 commits/s 5000 writes/s 5000 '
-              'avgcommit 780.2 KB loops/s 9000 cqe/loop 7.1 stall 0 | cpu 0.97 cores  us/frame 16.00\n')
+              'avgcommit 780.2 KB loops/s 9000 cqe/loop 7.1 stall 0 | cpu 0.97 cores  '
+              'us/frame 16.00\n')
 NET = ('mshot  FANOUT nc=4 F=524288 BS=65536  NB=32768 wb=1 |    4.31 GB/s  op/s   8220 '
        'avg 524288 B  enters/s    8100 rearm/notif 0 | broker cpu 0.98  ns/KB 232.5 GB/s/core 4.40')
 COLD = ('scan     b=1048576 q=8  |    2.61 GB/s      2489 io/s p50   3100 p99   5200 us cpu 0.11 '

@@ -275,6 +275,13 @@ static void fake_close(struct env *env, env_conn conn, uint64_t token)
     client->close_token = token;
 }
 
+static void fake_origin(struct env *env, env_conn handle, struct env_origin *ret_origin)
+{
+    (void)env;
+    (void)handle;
+    *ret_origin = (struct env_origin){.family = ENV_FAMILY_NONE};
+}
+
 static struct env_event event_of(uint64_t token, int32_t result, uint8_t op, bool more)
 {
     return (struct env_event){
@@ -443,7 +450,8 @@ static void side_open(struct side *side, uint32_t index, uint32_t goal, _Atomic 
                                  .net_recv = fake_recv,
                                  .net_recv_stop = fake_recv_stop,
                                  .net_send = fake_send,
-                                 .net_close = fake_close};
+                                 .net_close = fake_close,
+                                 .net_origin = fake_origin};
     side->env = (struct env){.ops = &side->ops, .engine = "fake", .engine_reason = "test"};
     prng_seed(&side->prng, index + 1);
     net_options_init(&side->options);
