@@ -57,19 +57,17 @@ IN_MEMORY = ('log.tail_bytes=4GiB', 'log.retention_bytes=8GiB')
 ON_DISK = ('log.retention_bytes=16GiB',)
 
 
-def load(name, text, ours, limit, figure, targets, settings=()):
+def load(name, text, ours, limit, figure, targets):
     return Row(name, text, 'load', tuple(ours.split()), 'mb3', limit, figure, targets,
-               settings=(*RECYCLED, *settings), fill_bytes=RECYCLED_BYTES)
+               settings=RECYCLED, fill_bytes=RECYCLED_BYTES)
 
 
-def single(name, connections, figure, ours=None, text='', targets=None):
+def single(name, connections, figure, ours=None):
     """One record per request, through handles of the client library if `ours` says nothing else."""
     words = 'one connection' if connections == 1 else f'{connections:,} connections'
-    if targets is None:
-        targets = (least('frames', 0.7, 'requests/s'), most('p50', 1.3, 'p50'))
-    return load(name, f'one 256 B record per request, {words}{text}',
+    return load(name, f'one 256 B record per request, {words}',
                 ours or f'produce --send -c {connections}', ('-c', str(connections), *SINGLE),
-                figure, targets)
+                figure, (least('frames', 0.7, 'requests/s'), most('p50', 1.3, 'p50')))
 
 
 def tail(readers):
@@ -99,8 +97,6 @@ ROWS = (
     single('one', 1, 'p50'),
     single('one64', 64, 'frames'),
     single('one1024', 1024, 'frames', 'crowd -c 1024 -n 1024'),
-    single('library1024', 1024, 'frames', None, ', as many handles of the library in one thread',
-           ()),
     load('open', '300,000 records/s of 400 B on a schedule, one producer',
          'produce --post -c 1 --rate 300000 -r 400',
          ('-c', '1', '-w', '4096', '-f', '4000', '-m', '400', '-D', 'fsync', '-r', '30000'), 'p99',
