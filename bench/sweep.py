@@ -9,7 +9,8 @@ partitions: the broker always has 100,224 of them, and always the same 1,564 con
 for each of two topics, each with SKUs for all 64 partitions of its topic in one facility. They are
 spread over 1, 8, 79 or all 782 facilities, so that only the number of partitions with records
 changes from row to row. In the first row each topic has one SKU, and so one partition.
-connections: one record per request, 1 to 1,024 connections, all to one facility.
+connections: one record per request, 1 to 10,000 connections, all to one facility, written by
+`crossdock-bench crowd` from several addresses of loopback.
 
 Each point has a broker of its own on a fresh folder. Broker CPU time and records are those of one
 window, taken from the broker while all connections of the loads are open. What is compared is CPU
@@ -33,13 +34,14 @@ TOPICS = ('lane1', 'lane2')
 WIDTH = 64
 # For every partition of the topic to have one of the SKUs, all but surely.
 KEYS = 512
-# All load comes from one address.
-SETTINGS = ('net.connections_max=2048', 'net.address_strangers_max=0',
-            'metrics.listen=127.0.0.1:0', 'log.retention_bytes=4GiB')
+# The loads of partitions come from one address.
+SETTINGS = ('net.address_strangers_max=0', 'metrics.listen=127.0.0.1:0',
+            'log.retention_bytes=4GiB')
 PARTITION_SETTINGS = (
     'catalog.partitions_max=131072', 'catalog.facilities_max=1024', 'produce.chains_max=131072',
     'catalog.topics=' + ','.join(f'{topic}:key:{WIDTH}' for topic in TOPICS))
-CONNECTIONS = (1, 4, 16, 64, 256, 1024)
+CONNECTION_SETTINGS = ('produce.channels_max=16384', 'produce.chains_max=32768')
+CONNECTIONS = (1, 16, 64, 256, 1024, 4096, 10000)
 # What rows are compared with: below 64 connections the broker's wake-ups are not shared.
 BASE = {'partitions': 1, 'connections': 64}
 FLAT_MAX = 1.5
@@ -54,18 +56,23 @@ def facilities(count):
     return ','.join(f'F{number:04}' for number in range(count))
 
 
-def partition_points():
+def partition_points(batch):
     """Axis value and the arguments of the two loads."""
     points = [(len(TOPICS), 1, 1)]
     points += [(len(TOPICS) * WIDTH * count, count, KEYS) for count in (1, 8, 79, FACILITIES)]
     for value, count, keys in points:
-        yield value, [['-t', topic, '-f', facilities(count), '--source', topic, '-k', str(keys),
-                       '-c', str(FACILITIES), '--encoded', '-w', '4'] for topic in TOPICS]
+        yield value, [['produce', '-t', topic, '-f', facilities(count), '--source', topic, '-k',
+                       str(keys), '-c', str(FACILITIES), '--encoded', '-w', '4', '-b', batch]
+                      for topic in TOPICS]
 
 
 def connection_points():
     for count in CONNECTIONS:
-        yield count, [['--send', '-c', str(count)]]
+        yield count, [['crowd', '-c', str(count), '-n', str(count)]]
+
+
+def points_of(axis, batch):
+    return partition_points(batch) if axis == 'partitions' else connection_points()
 
 
 def connections_of(loads):
@@ -73,7 +80,7 @@ def connections_of(loads):
 
 
 def settings_of(axis):
-    return SETTINGS + (PARTITION_SETTINGS if axis == 'partitions' else ())
+    return SETTINGS + (PARTITION_SETTINGS if axis == 'partitions' else CONNECTION_SETTINGS)
 
 
 # ---- one measurement --------------------------------------------------------------------------
@@ -139,13 +146,13 @@ def wait_until_sending(running, programs, connections):
     raise RuntimeError(f'not all {connections} connections were made')
 
 
-def window(build, running, loads, batch, seconds):
-    common = ['produce', '-a', running.address, '-d', '60m', '--warmup', '0', '-b', batch,
-              '--cpu', str(brokers.CLIENT_CPU)]
+def window(build, running, loads, seconds):
+    common = ['-a', running.address, '-d', '60m', '--warmup', '0', '--cpu',
+              str(brokers.CLIENT_CPU)]
     programs = []
     try:
         for load in loads:
-            programs.append(subprocess.Popen(brokers.bench_command(build, common + load),
+            programs.append(subprocess.Popen(brokers.bench_command(build, load + common),
                                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                              text=True))
         wait_until_sending(running, programs, connections_of(loads))
@@ -160,14 +167,14 @@ def window(build, running, loads, batch, seconds):
             program.communicate()
 
 
-def measure(build, folder, axis, loads, batch, seconds):
+def measure(build, folder, axis, loads, seconds):
     place = tempfile.mkdtemp(dir=folder)
     try:
         running = Observed(build, os.path.join(place, 'data'), settings_of(axis))
         try:
             if axis == 'partitions':
                 prepared(build, running.address)
-            return window(build, running, loads, batch, seconds)
+            return window(build, running, loads, seconds)
         finally:
             running.end()
     finally:
@@ -177,11 +184,11 @@ def measure(build, folder, axis, loads, batch, seconds):
 def sweep(arguments):
     """Rows of axis value, broker ns per record, records per second, resident bytes: medians."""
     axis, rows = arguments.axis, []
-    for value, loads in partition_points() if axis == 'partitions' else connection_points():
+    for value, loads in points_of(axis, arguments.batch):
         if arguments.values and value not in arguments.values:
             continue
-        figures = [measure(arguments.build, arguments.folder, axis, loads, arguments.batch,
-                           arguments.seconds) for _ in range(arguments.runs)]
+        figures = [measure(arguments.build, arguments.folder, axis, loads, arguments.seconds)
+                   for _ in range(arguments.runs)]
         row = {name: statistics.median(figure[name] for figure in figures) for name in figures[0]}
         row.update(value=value, low=min(figure['ns'] for figure in figures),
                    high=max(figure['ns'] for figure in figures))

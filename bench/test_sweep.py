@@ -48,11 +48,11 @@ def refuses_a_window_without_records():
 
 
 def changes_nothing_but_the_partitions_along_their_axis():
-    points = list(sweep.partition_points())
+    points = list(sweep.partition_points('4KiB'))
     assert [value for value, _ in points] == [2, 128, 1024, 10112, 100096]
     assert {sweep.connections_of(loads) for _, loads in points} == {1564}
     for value, loads in points[1:]:
-        used = {(load[1], name) for load in loads for name in load[3].split(',')}
+        used = {(load[2], name) for load in loads for name in load[4].split(',')}
         assert len(used) * sweep.WIDTH == value
 
 
