@@ -84,6 +84,7 @@ struct feed {
     uint64_t posted;              /* records */
     uint64_t done;                /* of these with an outcome */
     uint64_t due_ns;              /* open loop: of the next unit */
+    uint64_t turn_ns;             /* the newest turn began then */
 
     uint32_t number;                     /* among the feeds of the run */
     char facility[80];                   /* */
