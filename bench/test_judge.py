@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../tests/support'))
+import tap  # behind its path
 
 DAEMON = os.environ['CROSSDOCKD']
 BENCH = os.environ['CROSSDOCK_BENCH']
@@ -128,20 +130,5 @@ CASES = [finds_nothing_in_good_runs, finds_all_missing_in_another_broker,
          finds_what_an_old_copy_of_the_folder_lacks]
 
 
-def main():
-    failed = 0
-    print(f'1..{len(CASES)}')
-    for number, case in enumerate(CASES, 1):
-        try:
-            case()
-        except Exception:  # any failure of a case is its result
-            failed += 1
-            print(f'not ok {number} - {case.__name__}')
-            print('# ' + traceback.format_exc().replace('\n', '\n# '))
-        else:
-            print(f'ok {number} - {case.__name__}')
-    return 1 if failed else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tap.run(CASES))

@@ -3,12 +3,15 @@
 """The runner's arithmetic: limit lines are read in the right units, medians do not hide their
 range, a target is met or missed by what was measured, and only what stands between the markers of
 a page is replaced. And its table of rows: each can be run and is held to something. Prints TAP."""
+import os
 import sys
-import traceback
 
 import figures
 import rows
 import run
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../tests/support'))
+import tap  # behind its path
 
 MB3 = ('fsync dgrp   plain C=8    W=16  F=65536  M=256  R=0       L=0    K=0 |    61000 frames/s  '
        '15.616 Mmsg/s  3997.7 MB/s ack p50   1900 p99   3100 p999   4000 max   9000 us | client')
@@ -180,20 +183,5 @@ CASES = [reads_the_line_of_the_mock_broker, reads_what_the_mock_broker_says_of_i
          replaces_only_what_stands_between_the_markers, refuses_a_page_without_markers]
 
 
-def main():
-    failed = 0
-    print(f'1..{len(CASES)}')
-    for number, case in enumerate(CASES, 1):
-        try:
-            case()
-        except Exception:  # any failure of a case is its result
-            failed += 1
-            print(f'not ok {number} - {case.__name__}')
-            print('# ' + traceback.format_exc().replace('\n', '\n# '))
-        else:
-            print(f'ok {number} - {case.__name__}')
-    return 1 if failed else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tap.run(CASES))

@@ -3,11 +3,14 @@
 """The sweep's arithmetic: counters of all shards are added up, a window is the difference of two
 readings, rows are held to the right one, the verdict is that of the worst row, and the plot is
 well-formed and shows every point. Prints TAP."""
+import os
 import sys
-import traceback
 import xml.etree.ElementTree as xml
 
 import sweep
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../tests/support'))
+import tap  # behind its path
 
 PAGE = '''# HELP crossdock_records_appended_total records
 crossdock_records_appended_total{shard="0"} 120
@@ -111,20 +114,5 @@ CASES = [adds_up_a_metric_over_the_shards, refuses_a_page_without_the_metric,
          draws_higher_what_costs_more]
 
 
-def main():
-    failed = 0
-    print(f'1..{len(CASES)}')
-    for number, case in enumerate(CASES, 1):
-        try:
-            case()
-        except Exception:  # any failure of a case is its result
-            failed += 1
-            print(f'not ok {number} - {case.__name__}')
-            print('# ' + traceback.format_exc().replace('\n', '\n# '))
-        else:
-            print(f'ok {number} - {case.__name__}')
-    return 1 if failed else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tap.run(CASES))

@@ -3,11 +3,14 @@
 """What counting says: instructions go to the folder of the function's own file, what libraries did
 for our code is apart, tests and the simulator do not count, every call for memory of ours does; a
 figure above its tolerance fails with both numbers. Prints TAP."""
+import os
 import sys
-import traceback
 
 import callgrind
 import instructions
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../support'))
+import tap  # behind its path
 
 FILE = '''# callgrind format
 events: Ir
@@ -123,20 +126,5 @@ CASES = [gives_instructions_to_the_folder_of_the_function,
          compares_every_figure_of_every_case]
 
 
-def main():
-    failed = 0
-    print(f'1..{len(CASES)}')
-    for number, case in enumerate(CASES, 1):
-        try:
-            case()
-        except Exception:  # any failure of a case is its result
-            failed += 1
-            print(f'not ok {number} - {case.__name__}')
-            print('# ' + traceback.format_exc().replace('\n', '\n# '))
-        else:
-            print(f'ok {number} - {case.__name__}')
-    return 1 if failed else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(tap.run(CASES))
